@@ -1,0 +1,8 @@
+"""Django alone, without the webhook lane: for tools that only speak WSGI. Serve `config.asgi` instead."""
+
+import os
+
+from django.core.wsgi import get_wsgi_application
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
+application = get_wsgi_application()

@@ -1,0 +1,67 @@
+"""Planned work: declared before, or while it goes on; ended early, or taken back before it begins."""
+
+from datetime import datetime, timedelta
+
+from django.db import transaction
+
+from healthchecks.models import Maintenance
+from integrations import activity
+from integrations.actor import Actor
+from integrations.models import Integration
+
+LONGEST = timedelta(days=14)
+"""Longer than that nobody means it: alerts would be silent and forgotten."""
+
+
+class Invalid(ValueError):
+    """It can't be declared like that. `field` is the one to change."""
+
+    def __init__(self, field: str, words: str) -> None:
+        super().__init__(words)
+        self.field = field
+
+
+@transaction.atomic
+def declare(
+    *,
+    integration: Integration | None,
+    starts_at: datetime,
+    ends_at: datetime,
+    reason: str,
+    actor: Actor,
+    now: datetime,
+) -> Maintenance:
+    """Plan work on one integration, or on all. It may have begun already, by an hour at most: history isn't rewritten.
+
+    Raises Invalid.
+    """
+    if ends_at <= starts_at:
+        raise Invalid("endsAt", "It ends before it starts.")
+    if ends_at <= now:
+        raise Invalid("endsAt", "It would be over already.")
+    if starts_at < now - timedelta(hours=1):
+        raise Invalid("startsAt", "Work is declared before it begins, or within its first hour.")
+    if ends_at - starts_at > LONGEST:
+        raise Invalid("endsAt", f"Work lasts {LONGEST.days} days at most.")
+    row = Maintenance.objects.create(
+        integration=integration, starts_at=starts_at, ends_at=ends_at, reason=reason, username=actor.username
+    )
+    details = {"id": str(row.pk), "starts_at": starts_at, "ends_at": ends_at, "reason": reason}
+    activity.record(actor=actor, action="maintenance_declared", integration=integration, details=details)
+    return row
+
+
+@transaction.atomic
+def end(row: Maintenance, *, actor: Actor, now: datetime) -> None:
+    """It is over now; one that hasn't begun is taken back. What is over already stays as it was."""
+    current = Maintenance.objects.select_for_update(of=("self",)).filter(pk=row.pk, ends_at__gt=now).first()
+    if current is None:
+        return
+    begun = current.starts_at < now
+    details = {"id": str(current.pk), "begun": begun, "planned_end": current.ends_at}
+    if begun:
+        current.ends_at = now
+        current.save(update_fields=["ends_at", "updated_at"])
+    else:
+        current.delete()
+    activity.record(actor=actor, action="maintenance_ended", integration=row.integration, details=details)

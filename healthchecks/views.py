@@ -1,0 +1,74 @@
+"""The page of API health, the targets of an integration, and one incident."""
+
+from typing import Any
+from uuid import UUID
+
+from django.http import HttpResponse
+from django.shortcuts import get_object_or_404, render
+from django.urls import reverse
+from django.utils import timezone
+from django.views.decorators.http import require_GET, require_http_methods
+
+from healthchecks import board as boards
+from healthchecks import failed, incidents
+from healthchecks import thresholds as forms
+from healthchecks.asked import Asked
+from healthchecks.models import Incident
+from integrations import actor, pages, permissions, seek, services
+from integrations.pages import PageRequest
+from integrations.permissions import Perm
+
+
+@require_GET
+@pages.requires(Perm.READ)
+def index(request: PageRequest) -> HttpResponse:
+    before, floor = (seek.place(request.GET.get(name, "")) for name in ("before", "floor"))
+    asked, now = Asked.of(request.GET), timezone.now()
+    if before and pages.wants_fragment(request):
+        shown = {"errors": failed.before(request.user, asked, place=before, now=now), "now": now}
+        return render(request, "healthchecks/apis.html#older", shown)
+    board = boards.read(request.user, asked, before=before, floor=floor, now=now)
+    shown = {"board": board, "errors": board.errors, "before": before, "now": now}
+    return pages.render_page(request, "healthchecks/apis.html", shown, fragment="live")
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@pages.requires(Perm.READ)
+def thresholds(request: PageRequest, slug: str, judge: forms.Judge) -> HttpResponse:
+    """What an integration is to keep, as a form. `judge` comes from `config`: the rules are those of the API."""
+    integration = get_object_or_404(permissions.visible(request.user), slug=slug)
+    pages.demand(request, Perm.MANAGE, integration)
+    given, wrong = request.POST if request.method == "POST" else None, dict[str, Any]()
+    if given is not None:
+        wanted, wrong = judge(forms.asked(given))
+        if not wrong:
+            services.change(integration, actor=actor.of(request), thresholds=wanted)
+            back = f"{reverse('apis:index')}?{Asked(integration=slug).query()}"
+            return pages.answer(request, title=f"The targets of {integration.name} are saved", back=back)
+    shown = {"integration": integration, "form": forms.form(integration, given, wrong)}
+    return render(request, "healthchecks/thresholds.html", shown, status=422 if wrong else 200)
+
+
+@require_http_methods(["GET", "POST"])
+@pages.requires(Perm.READ)
+def incident(request: PageRequest, pk: UUID) -> HttpResponse:
+    found = permissions.readable(request.user, Incident.objects.select_related("integration"))
+    row, now = get_object_or_404(found, pk=pk), timezone.now()
+    if request.method == "POST":
+        return _note(request, row)
+    moments = incidents.timeline(row, user=request.user, now=now)
+    shown = {
+        "row": row, "moments": moments, "now": now, "longest": incidents.LONGEST_NOTE,
+        "may_note": permissions.may(request.user, Perm.MANAGE, row.integration),
+    }  # fmt: skip
+    return pages.render_page(request, "healthchecks/incident.html", shown, fragment="body")
+
+
+def _note(request: PageRequest, row: Incident) -> HttpResponse:
+    pages.demand(request, Perm.MANAGE, row.integration)
+    text = request.POST.get("text", "").replace("\x00", "").strip()[: incidents.LONGEST_NOTE]
+    if not text:
+        title = "Nothing to write down"
+        return pages.answer(request, title=title, text="The note is empty.", tone="warning", back="overview")
+    incidents.note(row, text=text, actor=actor.of(request))
+    return pages.answer(request, title="Noted", text="It stands in the story of the incident.", back="overview")

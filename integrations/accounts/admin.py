@@ -1,0 +1,44 @@
+from django.contrib import admin
+from django.contrib.auth.admin import GroupAdmin, UserAdmin
+from django.contrib.auth.models import Group
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.utils import timezone
+
+from integrations.accounts.models import ApiToken, User
+from integrations.adminsite import AuditedAdmin
+
+
+@admin.register(User)
+class PersonAdmin(UserAdmin, AuditedAdmin[User]):  # type: ignore[type-arg]  # Django's class takes no argument
+    list_display = ["username", "email", "first_name", "last_name", "is_superuser", "is_active", "last_login"]
+    fieldsets = [*(UserAdmin.fieldsets or ()), ("Pages", {"fields": ["single_keys"]})]
+    add_fieldsets = [(None, {"fields": ["username", "email", "password1", "password2"]})]
+
+
+admin.site.unregister(Group)
+
+
+@admin.register(Group)
+class RoleAdmin(GroupAdmin, AuditedAdmin[Group]):
+    """Roles. The five declared ones get their permissions back at the next migrate (`integrations/permissions.py`)."""
+
+
+@admin.register(ApiToken)
+class ApiTokenAdmin(AuditedAdmin[ApiToken]):
+    """Made by `manage.py create_api_token`: here a token can only be looked at and revoked."""
+
+    list_display = ["name", "hint", "user", "expires_at", "last_used_at", "revoked_at"]
+    list_select_related = ["user"]
+    search_fields = ["name", "user__username"]
+    readonly_fields = ["user", "name", "hint", "scopes", "expires_at", "last_used_at", "created_at", "revoked_at"]
+    actions = ["revoke"]
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    @admin.action(description="Revoke the selected tokens")
+    def revoke(self, request: HttpRequest, chosen: QuerySet[ApiToken]) -> None:
+        for token in chosen.filter(revoked_at=None):
+            ApiToken.objects.filter(pk=token.pk).update(revoked_at=timezone.now())
+            self.log_change(request, token, "revoked")

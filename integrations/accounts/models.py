@@ -1,0 +1,78 @@
+"""Who may come in: people, and the API tokens they hand to other systems."""
+
+import hashlib
+import secrets
+from datetime import datetime
+
+from django.contrib.auth.models import AbstractUser
+from django.db import models
+from django.db.models import Q
+from django.utils import timezone
+
+from integrations import ids
+
+TOKEN_PREFIX = "cti_"  # noqa: S105 - the public part: secret scanners recognise a leaked token by it
+
+
+class User(AbstractUser):
+    id = models.UUIDField(primary_key=True, default=ids.new, editable=False)
+    email = models.EmailField("e-mail address", unique=True)
+    time_zone = models.CharField(max_length=64, blank=True, default="", help_text="Empty: the installation's.")
+    single_keys = models.BooleanField("single-key shortcuts", default=True)
+
+    # For one request: the permissions an API token is confined to; empty means no confinement (`permissions.limit`).
+    limited_to: frozenset[str] = frozenset()
+
+    class Meta(AbstractUser.Meta):
+        db_table = "accounts_user"
+
+    def role_name(self) -> str:
+        """The first role in words, for the foot of the page."""
+        if self.is_superuser:
+            return "Superuser"
+        group = self.groups.order_by("name").first()
+        return group.name if group else "No role"
+
+
+class ApiTokenQuerySet(models.QuerySet["ApiToken"]):
+    def alive(self, now: datetime) -> "ApiTokenQuerySet":
+        return self.filter(revoked_at=None).filter(Q(expires_at=None) | Q(expires_at__gt=now))
+
+
+class ApiToken(models.Model):
+    """A bearer token: stored as a hash, so that a stolen database opens no door; shown once, when it is made."""
+
+    id = models.UUIDField(primary_key=True, default=ids.new, editable=False)
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="api_tokens")
+    name = models.CharField(max_length=100)
+    digest = models.CharField(max_length=64, unique=True, editable=False)
+    hint = models.CharField(max_length=12, editable=False, help_text="The token's first characters.")
+    scopes = models.JSONField(default=list, blank=True, help_text="Permissions it is limited to; empty = its user's.")
+    expires_at = models.DateTimeField(null=True, blank=True)
+    last_used_at = models.DateTimeField(null=True, blank=True, editable=False)
+    revoked_at = models.DateTimeField(null=True, blank=True)
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    objects = ApiTokenQuerySet.as_manager()
+
+    class Meta:
+        db_table = "accounts_api_token"
+        verbose_name = "API token"
+        ordering = ["-created_at"]
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.hint}…)"
+
+    @staticmethod
+    def digest_of(token: str) -> str:
+        # A fast hash is right here: 256 random bits can't be guessed, unlike a password.
+        return hashlib.sha256(token.encode()).hexdigest()
+
+    @classmethod
+    def issue(cls, *, user: User, name: str, scopes: list[str], expires_at: datetime | None) -> tuple["ApiToken", str]:
+        """Make a token; returns the row and the token itself, which can't be had again."""
+        token = TOKEN_PREFIX + secrets.token_urlsafe(32)
+        row = cls.objects.create(
+            user=user, name=name, scopes=scopes, expires_at=expires_at, digest=cls.digest_of(token), hint=token[:8]
+        )
+        return row, token

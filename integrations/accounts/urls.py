@@ -1,0 +1,9 @@
+from django.urls import path
+
+from integrations.accounts import views
+
+app_name = "accounts"
+urlpatterns = [
+    path("login/", views.Login.as_view(), name="login"),
+    path("logout/", views.sign_out, name="logout"),
+]

@@ -1,0 +1,120 @@
+"""Signing in and out, and one's own account."""
+
+from ipaddress import ip_network
+from typing import Any
+
+from django.conf import settings
+from django.contrib.auth import logout, update_session_auth_hash
+from django.contrib.auth.decorators import login_not_required
+from django.contrib.auth.forms import AuthenticationForm, PasswordChangeForm
+from django.contrib.auth.views import LoginView, redirect_to_login
+from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
+from django.shortcuts import redirect, render
+from django.utils import timezone
+from django.utils.decorators import method_decorator
+from django.views.decorators.http import require_GET, require_POST
+from django_htmx.http import HttpResponseClientRedirect
+
+from integrations import activity, actor, pages
+from integrations.accounts import account as accounts
+from integrations.accounts.models import User
+from integrations.pages import PageRequest
+
+
+@method_decorator(login_not_required, name="dispatch")
+class Login(LoginView):
+    """Django's own, in our look; every attempt leaves an activity row."""
+
+    template_name = "accounts/login.html"
+    redirect_authenticated_user = True
+
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        htmx = getattr(request, "htmx", None)
+        if not htmx:
+            return super().dispatch(request, *args, **kwargs)
+        # A poll whose session ended was sent here: the whole page has to come, and then come back to where it was.
+        return HttpResponseClientRedirect(redirect_to_login(htmx.current_url_abs_path or "/").url)
+
+    def form_valid(self, form: AuthenticationForm) -> HttpResponse:
+        response = super().form_valid(form)
+        activity.record(actor=actor.of(self.request), action="login")
+        return response
+
+    def form_invalid(self, form: AuthenticationForm) -> HttpResponse:
+        """Told once a minute for each network and account tried: a stranger who guesses must not write the log full.
+
+        A name that is nobody's is not kept: it may well be a password, typed into the wrong field.
+        """
+        who, typed = actor.of(self.request), form.data.get("username", "")[:150]
+        user = User.objects.filter(username=typed).first() if typed.isprintable() else None
+        activity.record_once(
+            actor=who,
+            action="login",
+            key=f"login_failed:{timezone.now():%Y%m%d%H%M}:{_network(who.ip_address)}:{user.pk if user else ''}",
+            integration=None,
+            outcome=activity.FAILURE,
+            details={"username": user.username if user else None},
+        )
+        return super().form_invalid(form)
+
+
+def _network(address: str | None) -> str:
+    """Whoever has one IPv6 address has all of its /64."""
+    if not address or ":" not in address:
+        return address or ""
+    return str(ip_network(f"{address.partition('%')[0]}/64", strict=False))
+
+
+@login_not_required
+@require_POST
+def sign_out(request: HttpRequest) -> HttpResponse:
+    if request.user.is_authenticated:
+        activity.record(actor=actor.of(request), action="logout")
+    logout(request)
+    return redirect(settings.LOGOUT_REDIRECT_URL)
+
+
+# --- One's own account -----------------------------------------------------------------------------------------------
+
+
+@require_GET
+@pages.requires(None)
+def account(request: PageRequest) -> HttpResponse:
+    return _account(request, PasswordChangeForm(request.user))
+
+
+@require_POST
+@pages.requires(None)
+def change_password(request: PageRequest) -> HttpResponse:
+    """They stay signed in here, and are signed out everywhere else."""
+    form = PasswordChangeForm(request.user, request.POST)
+    if not accounts.change_password(form, actor=actor.of(request), now=timezone.now()):
+        return _account(request, form)
+    update_session_auth_hash(request, request.user)
+    return pages.answer(request, title="Your password is changed", text="Other sessions have ended.", back="account")
+
+
+@require_POST
+@pages.requires(None)
+def change_preferences(request: PageRequest) -> HttpResponse:
+    form = accounts.Preferences(request.POST, instance=request.user)
+    if not form.is_valid():
+        return pages.answer(
+            request, title="Not saved", text="There is no such time zone.", tone="error", back="account"
+        )
+    User.objects.filter(pk=request.user.pk).update(**form.cleaned_data)
+    return pages.answer(request, title="Saved", text="It holds from this page on.", back="account")
+
+
+def _account(request: PageRequest, form: PasswordChangeForm) -> HttpResponse:
+    shown = accounts.of(request.user)
+    context = {
+        "account": shown,
+        "form": form,
+        "zones": accounts.zones(),
+        "now": timezone.now(),
+        "installation_zone": settings.TIME_ZONE,
+        "nowhere_to_go": shown.nowhere,
+    }
+    return render(request, "accounts/account.html", context)

@@ -1,0 +1,1 @@
+"""Zoho: four products behind one authorisation server."""

@@ -1,0 +1,1 @@
+(()=>{var e=document.documentElement,t=null;e.dataset.live="on";/Mac|iP/.test(navigator.platform)&&(e.dataset.mac="");try{t=localStorage.getItem("themeMode"),e.dataset.live=localStorage.getItem("live")||"on"}catch{}e.classList.toggle("dark",t?t==="dark":matchMedia("(prefers-color-scheme: dark)").matches);})();

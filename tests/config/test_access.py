@@ -1,0 +1,304 @@
+"""Every route × every kind of caller. A route that isn't in the table fails the first test."""
+
+import re
+from collections.abc import Iterator
+from datetime import timedelta
+
+import pytest
+from django.test import Client
+from django.urls import URLPattern, URLResolver, get_resolver
+from django.utils import timezone
+from guardian.shortcuts import assign_perm
+
+from config import probes, wakeup
+from healthchecks.models import Incident, Maintenance
+from integrations import http, ids
+from integrations.cron.models import CronJob, CronRun
+from webhooks.models import Forward, Refusal, ReplayBatch, Webhook, WebhookLog
+
+pytestmark = pytest.mark.django_db
+
+ANYBODY = "anybody"
+SIGNED_IN = "signed in"
+READ, MANAGE, REFRESH, REPLAY, TRIGGER = "read", "manage", "refresh", "replay", "trigger"
+SUPERUSER = "superuser"
+OWN_SECRET = "who has CRON_SECRET"  # whoever is signed in: tests/api/test_cron.py
+
+API = "api/admin/integrations"
+# route → {method: who}. {slug}, {webhook} and {log} are filled in with things that exist.
+TABLE: dict[str, dict[str, str]] = {
+    "": {"GET": SIGNED_IN},
+    "brand.css": {"GET": ANYBODY},
+    "healthz": {"GET": ANYBODY},
+    "readyz": {"GET": ANYBODY},
+    "metrics": {
+        "GET": ANYBODY
+    },  # who has no METRICS_TOKEN learns only that there is none: tests/config/test_metrics.py
+    "api/cron/integrations-health-check": {"GET": OWN_SECRET, "POST": OWN_SECRET},
+    "api/cron/cleanup-webhook-logs": {"GET": OWN_SECRET, "POST": OWN_SECRET},
+    "accounts/login/": {"GET": ANYBODY, "POST": ANYBODY},
+    "accounts/logout/": {"POST": ANYBODY},
+    "admin/integrations": {"GET": READ},
+    "admin/integrations/palette": {"GET": SIGNED_IN},
+    "admin/integrations/account": {"GET": SIGNED_IN},
+    "admin/integrations/account/password": {"POST": SIGNED_IN},
+    "admin/integrations/account/preferences": {"POST": SIGNED_IN},
+    "admin/integrations/check": {"POST": MANAGE},
+    "admin/integrations/activity": {"GET": READ},
+    "admin/integrations/incidents/<uuid:pk>": {"GET": READ, "POST": MANAGE},
+    "admin/integrations/<slug:slug>": {"GET": READ},
+    "admin/integrations/<slug:slug>/switch": {"POST": MANAGE},
+    "admin/integrations/<slug:slug>/check": {"POST": MANAGE},
+    "admin/integrations/<slug:slug>/connect": {"POST": MANAGE},
+    "admin/integrations/oauth": {"GET": READ},
+    "admin/integrations/oauth/<slug:slug>": {"GET": READ},
+    "admin/integrations/oauth/<slug:slug>/renewal": {"POST": MANAGE},
+    "admin/integrations/oauth/<slug:slug>/revoke": {"POST": MANAGE},
+    "admin/integrations/oauth/refresh": {"POST": REFRESH},
+    "oauth/callback": {"GET": SIGNED_IN},
+    "oauth/result": {"GET": SIGNED_IN},
+    "admin/integrations/<slug:slug>/refresh": {"POST": REFRESH},
+    "admin/integrations/apis": {"GET": READ},
+    "admin/integrations/apis/<slug:slug>/thresholds": {"GET": MANAGE, "POST": MANAGE},
+    "admin/integrations/webhooks": {"GET": READ},
+    "admin/integrations/webhooks/logs.csv": {"GET": READ},
+    "admin/integrations/webhooks/<uuid:pk>/body": {"GET": READ},
+    "admin/integrations/webhooks/<uuid:pk>/raw": {"GET": READ},
+    "admin/integrations/webhooks/replays": {"GET": REPLAY, "POST": REPLAY},
+    "admin/integrations/webhooks/replays/<uuid:batch_id>": {"GET": REPLAY},
+    "admin/integrations/webhooks/replays/<uuid:batch_id>/cancel": {"POST": REPLAY},
+    "admin/integrations/webhooks/test": {"GET": REPLAY, "POST": REPLAY},
+    "admin/integrations/webhooks/receivers": {"GET": READ},
+    "admin/integrations/webhooks/<uuid:webhook_id>": {"GET": READ},
+    "admin/integrations/webhooks/<uuid:webhook_id>/change": {"POST": MANAGE},
+    "admin/integrations/webhooks/<uuid:webhook_id>/switch": {"POST": MANAGE},
+    "admin/integrations/webhooks/<uuid:webhook_id>/judge": {"POST": MANAGE},
+    "admin/integrations/webhooks/<uuid:webhook_id>/look": {"POST": MANAGE},
+    "admin/integrations/webhooks/<uuid:webhook_id>/fetch": {"POST": MANAGE},
+    "admin/integrations/webhooks/<uuid:webhook_id>/resume": {"POST": MANAGE},
+    "admin/integrations/webhooks/<uuid:webhook_id>/forwards/<uuid:forward_id>/retry": {"POST": REPLAY},
+    "admin/integrations/webhooks/<uuid:webhook_id>/refusals/<uuid:refusal_id>": {"GET": READ},
+    "admin/integrations/webhooks/<uuid:pk>/replay": {"POST": REPLAY},
+    "admin/integrations/cron": {"GET": READ},
+    "admin/integrations/cron/add": {"GET": MANAGE, "POST": MANAGE},
+    "admin/integrations/cron/check": {"GET": READ},
+    "admin/integrations/cron/named/<str:name>": {"GET": READ},
+    "admin/integrations/cron/<uuid:job_id>": {"GET": READ},
+    "admin/integrations/cron/<uuid:job_id>/edit": {"GET": MANAGE, "POST": MANAGE},
+    "admin/integrations/cron/<uuid:job_id>/remove": {"GET": MANAGE, "POST": MANAGE},
+    "admin/integrations/cron/<uuid:job_id>/switch": {"POST": MANAGE},
+    "admin/integrations/cron/<uuid:job_id>/start": {"POST": TRIGGER},
+    "admin/integrations/cron/<uuid:job_id>/runs/<uuid:run_id>": {"GET": READ},
+    "admin/integrations/cron/<uuid:job_id>/runs/<uuid:run_id>/cancel": {"POST": TRIGGER},
+    "admin/integrations/alerts": {"GET": READ},
+    "admin/integrations/alerts/bell": {"GET": SIGNED_IN},
+    "admin/integrations/alerts/seen": {"POST": READ},
+    "admin/integrations/alerts/test": {"POST": MANAGE},
+    "api/schema": {"GET": READ},
+    "api/docs": {"GET": READ},
+    API: {"GET": READ},
+    f"{API}.csv": {"GET": READ},
+    f"{API}/activity": {"GET": READ},
+    f"{API}/activity.csv": {"GET": READ},
+    f"{API}/alerts.csv": {"GET": READ},
+    f"{API}/oauth/tokens.csv": {"GET": READ},
+    f"{API}/alerts": {"GET": READ},
+    f"{API}/alerts/test": {"POST": MANAGE},
+    f"{API}/alerts/seen": {"POST": READ},
+    f"{API}/oauth/tokens": {"GET": READ},
+    f"{API}/oauth/<slug:slug>/authorize": {"POST": MANAGE},
+    f"{API}/oauth/refresh": {"POST": REFRESH},
+    f"{API}/oauth/<slug:slug>": {"PATCH": MANAGE},
+    f"{API}/oauth/<slug:slug>/refresh": {"POST": REFRESH},
+    f"{API}/oauth/<slug:slug>/revoke": {"DELETE": MANAGE},
+    f"{API}/oauth/<slug:slug>/events": {"GET": READ},
+    f"{API}/webhooks": {"GET": READ},
+    f"{API}/webhooks/logs": {"GET": READ},
+    f"{API}/webhooks/logs.csv": {"GET": READ},
+    f"{API}/webhooks/<uuid:webhook_id>": {"GET": READ, "PATCH": MANAGE},
+    f"{API}/webhooks/<uuid:webhook_id>/rhythm": {"GET": READ},
+    f"{API}/webhooks/<uuid:webhook_id>/registrations": {"GET": READ},
+    f"{API}/webhooks/<uuid:webhook_id>/registrations/check": {"POST": MANAGE},
+    f"{API}/webhooks/<uuid:webhook_id>/backfill": {"POST": MANAGE},
+    f"{API}/webhooks/<uuid:webhook_id>/logs": {"GET": READ},
+    f"{API}/webhooks/<uuid:webhook_id>/logs/<uuid:log_id>": {"GET": READ},
+    f"{API}/webhooks/<uuid:webhook_id>/forwards": {"GET": READ},
+    f"{API}/webhooks/<uuid:webhook_id>/forwards/resume": {"POST": MANAGE},
+    f"{API}/webhooks/<uuid:webhook_id>/forwards/<uuid:forward_id>/retry": {"POST": REPLAY},
+    f"{API}/webhooks/<uuid:webhook_id>/refusals": {"GET": READ},
+    f"{API}/webhooks/<uuid:webhook_id>/refusals/hours": {"GET": READ},
+    f"{API}/webhooks/<uuid:webhook_id>/refusals/<uuid:refusal_id>": {"GET": READ},
+    f"{API}/webhooks/<uuid:webhook_id>/refusals/reverify": {"POST": MANAGE},
+    f"{API}/webhooks/<uuid:webhook_id>/replay": {"POST": REPLAY},
+    f"{API}/webhooks/<uuid:webhook_id>/test": {"POST": REPLAY},
+    f"{API}/webhooks/<uuid:webhook_id>/samples": {"GET": READ},
+    f"{API}/webhooks/replay": {"POST": REPLAY},
+    f"{API}/webhooks/replays/<uuid:batch_id>": {"GET": REPLAY, "DELETE": REPLAY},
+    f"{API}/zoho/retry-queue": {"GET": READ, "POST": TRIGGER},
+    f"{API}/health": {"GET": READ},
+    f"{API}/health/<slug:slug>": {"GET": READ},
+    f"{API}/health/<slug:slug>/check": {"POST": MANAGE},
+    f"{API}/health/<slug:slug>/series": {"GET": READ},
+    f"{API}/health/<slug:slug>/endpoints": {"GET": READ},
+    f"{API}/health/<slug:slug>/errors": {"GET": READ},
+    f"{API}/health/<slug:slug>/metrics.csv": {"GET": READ},
+    f"{API}/health/<slug:slug>/incidents": {"GET": READ},
+    f"{API}/incidents": {"GET": READ},
+    f"{API}/incidents/<uuid:incident_id>": {"GET": READ},
+    f"{API}/incidents/<uuid:incident_id>/notes": {"POST": MANAGE},
+    f"{API}/maintenance": {"GET": READ, "POST": MANAGE},
+    f"{API}/maintenance/<uuid:maintenance_id>": {"DELETE": MANAGE},
+    f"{API}/cron": {"GET": READ, "POST": MANAGE},
+    f"{API}/cron/<uuid:job_id>": {"GET": READ, "PATCH": MANAGE, "DELETE": MANAGE},
+    f"{API}/cron/<uuid:job_id>/trigger": {"POST": TRIGGER},
+    f"{API}/cron/<uuid:job_id>/logs": {"GET": READ},
+    f"{API}/cron/<uuid:job_id>/logs.csv": {"GET": READ},
+    f"{API}/cron/<uuid:job_id>/runs/<uuid:run_id>/cancel": {"POST": TRIGGER},
+    f"{API}/cron/validate": {"POST": READ},
+    f"{API}/<slug:slug>": {"GET": READ, "PATCH": MANAGE},
+    f"{API}/<slug:slug>/health": {"POST": MANAGE},
+}
+ROLES = {
+    "Super Admin": {SIGNED_IN, READ, MANAGE, REFRESH, REPLAY, TRIGGER},
+    "System Admin": {SIGNED_IN, READ, MANAGE, REFRESH, REPLAY, TRIGGER},
+    "IT Manager": {SIGNED_IN, READ, REFRESH, REPLAY},
+    "Operations Manager": {SIGNED_IN, READ},
+    "Support Agent": {SIGNED_IN},
+}
+CELLS = [
+    (route, method, needed)
+    for route, methods in TABLE.items()
+    for method, needed in methods.items()
+    if needed != OWN_SECRET
+]
+REFUSED = {401, 403}
+
+
+def routes(resolver: URLResolver | None = None, prefix: str = "") -> Iterator[str]:
+    """Every address of the Django side, the superusers' admin as one."""
+    for entry in (resolver or get_resolver()).url_patterns:
+        path = prefix + str(entry.pattern)
+        if path.startswith("django-admin/"):
+            continue
+        if isinstance(entry, URLPattern):
+            yield path
+        else:
+            yield from routes(entry, path)
+
+
+def test_every_route_is_in_the_table():
+    assert set(routes()) == set(TABLE)
+
+
+@pytest.fixture(autouse=True)
+def nobody_is_called(monkeypatch, settings):
+    """Checks must decide about access here, not about providers."""
+
+    def no_answer(*args, **kwargs):
+        raise http.Unreachable("no answer")
+
+    monkeypatch.setattr(http, "send", no_answer)
+    monkeypatch.setattr(wakeup, "_send", lambda *args: None)
+    monkeypatch.setattr(probes, "_beat", lambda: True)
+
+
+def ask(client: Client, route: str, method: str) -> int:
+    webhook = Webhook.objects.get(webhook_url="/api/webhooks/resend")
+    log = WebhookLog.objects.get_or_create(webhook=webhook, body=b"{}", headers={}, idempotency_key="k")[0]
+    batch = ReplayBatch.objects.get_or_create(selection={"scope": [str(webhook.pk)]}, total=1)[0]
+    forward = Forward.objects.get_or_create(log=log, webhook=webhook, url="https://example.com")[0]
+    refusal = Refusal.objects.get_or_create(webhook=webhook, reason="mismatch", body=b"", sealed="")[0]
+    incident = Incident.objects.get_or_create(
+        integration=webhook.integration, closed_at=None,
+        defaults={"opened_at": timezone.now(), "worst_status": "down", "cause": "?"},
+    )[0]  # fmt: skip
+    job = CronJob.objects.get(job_name="zoho-sync")
+    CronJob.objects.filter(pk=job.pk).update(integration=webhook.integration)
+    run = CronRun.objects.get_or_create(job=job, trigger="manual", status="success")[0]
+    now = timezone.now()
+    work = Maintenance.objects.get_or_create(
+        integration=webhook.integration, reason="x",
+        defaults={"starts_at": now, "ends_at": now + timedelta(hours=1), "username": "x"},
+    )[0]  # fmt: skip
+    there = {
+        "uuid:incident_id": incident.pk,
+        "uuid:maintenance_id": work.pk,
+        "slug:slug": "resend",
+        "uuid:webhook_id": webhook.pk,
+        "uuid:pk": log.pk,
+        "uuid:log_id": log.pk,
+        "uuid:batch_id": batch.pk,
+        "uuid:forward_id": forward.pk,
+        "uuid:refusal_id": refusal.pk,
+        "uuid:job_id": run.job_id,
+        "uuid:run_id": run.pk,
+        "str:name": job.job_name,
+    }
+    if route.startswith("admin/integrations/incidents/"):
+        there["uuid:pk"] = incident.pk
+    path = "/" + re.sub("<([^>]+)>", lambda part: str(there[part[1]]), route)
+    response = client.generic(method, path, b"{}" if method == "PATCH" else b"", content_type="application/json")
+    if response.status_code == 302 and response.headers["Location"].startswith("/accounts/login/?next="):
+        return 401  # a page's way of saying it
+    return response.status_code
+
+
+@pytest.mark.parametrize(("route", "method", "needed"), CELLS)
+def test_nobody_signed_in(client, route, method, needed):
+    status = ask(client, route, method)
+    assert (status in REFUSED) == (needed != ANYBODY), status
+
+
+@pytest.mark.parametrize("role", ROLES)
+@pytest.mark.parametrize(("route", "method", "needed"), CELLS)
+def test_each_role(client, person, role, route, method, needed):
+    client.force_login(person("dana", role=role))
+    status = ask(client, route, method)
+    allowed = needed == ANYBODY or needed in ROLES[role]
+    assert (status not in REFUSED) == allowed, status
+    assert status < 500
+
+
+@pytest.mark.parametrize(("route", "method", "needed"), CELLS)
+def test_a_disabled_super_admin_is_nobody(client, person, route, method, needed):
+    user = person("dana", role="Super Admin")
+    client.force_login(user)
+    user.is_active = False
+    user.save()
+    assert (ask(client, route, method) in REFUSED) == (needed != ANYBODY)
+
+
+@pytest.mark.parametrize(("route", "method", "needed"), CELLS)
+def test_a_grant_to_read_one_integration(client, charlie, registry, route, method, needed):
+    assign_perm("integrations.read", charlie, registry["resend"])
+    client.force_login(charlie)
+    status = ask(client, route, method)
+    assert (status not in REFUSED) == (needed not in (MANAGE, REFRESH, REPLAY, TRIGGER)), status
+
+
+@pytest.mark.parametrize(("route", "method", "needed"), CELLS)
+def test_a_grant_to_manage_another_integration_opens_nothing_here(client, charlie, registry, route, method, needed):
+    assign_perm("integrations.manage", charlie, registry["netcash"])
+    client.force_login(charlie)
+    status = ask(client, route, method)
+    # Open to who may manage anything: one checks just that, the others ask which it is about.
+    mine = ("admin/integrations/check", f"{API}/maintenance", f"{API}/cron")
+    open_to_any = route == "admin/integrations/cron/add" or (route in mine and method == "POST")
+    if needed in (READ, MANAGE, REFRESH, REPLAY, TRIGGER) and not open_to_any:
+        assert status in {403, 404}
+
+
+@pytest.mark.parametrize(
+    "path", ["", "integrations/activity/", "oauth/token/", "accounts/user/", "webhooks/webhooklog/"]
+)
+@pytest.mark.parametrize("role", ROLES)
+def test_the_django_admin_is_for_superusers_only(client, person, role, path):
+    client.force_login(person("dana", role=role, is_staff=True))
+    assert client.get(f"/django-admin/{path}").status_code in {302, 403}
+    client.force_login(person("root", is_superuser=True))
+    assert client.get(f"/django-admin/{path}").status_code == 200
+
+
+def test_an_unknown_integration_is_404_for_who_may_look(client, bob):
+    client.force_login(bob)
+    assert client.get(f"/{API}/{ids.new()}").status_code == 404

@@ -1,0 +1,1 @@
+"""The details of each scheme; what all must do stands in `test_contract.py`."""

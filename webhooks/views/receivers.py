@@ -1,0 +1,203 @@
+"""Receivers: the list, one with everything that is known of it, and what can be done with it.
+
+`wake`, `follow` and `go_on` come from `config`: they tell workers, or let people be told, and never block.
+"""
+
+from collections.abc import Callable
+from typing import Any
+from uuid import UUID
+
+from django import forms
+from django.http import Http404, HttpResponse
+from django.shortcuts import get_object_or_404
+from django.utils import timezone
+from django.views.decorators.http import require_GET, require_POST
+
+from integrations import actor, pages, permissions
+from integrations.pages import PageRequest
+from integrations.permissions import Perm
+from integrations.providers.spec import ProviderError
+from webhooks import receiver as receivers
+from webhooks import refused, state, tree
+from webhooks.models import Forward, Refusal, Webhook
+from webhooks.services import backfill, forward, keys, receive, registrations, reverify
+from webhooks.services import receivers as settings
+
+BACK = "webhooks:receivers"
+
+Wake = Callable[[], object]
+
+
+@require_GET
+@pages.requires(Perm.READ)
+def index(request: PageRequest) -> HttpResponse:
+    now = timezone.now()
+    context = {"lines": receivers.lines(request.user, now=now), "now": now}
+    return pages.render_page(request, "webhooks/receivers.html", context, fragment="live")
+
+
+@require_GET
+@pages.requires(Perm.READ)
+def one(request: PageRequest, webhook_id: UUID) -> HttpResponse:
+    webhook, now = _visible(request, webhook_id), timezone.now()
+    found = receivers.page(webhook, request.user, tab=request.GET.get("tab", ""), now=now)
+    context = {"page": found, "form": SettingsForm(initial=_known(webhook)), "now": now}
+    return pages.render_page(request, "webhooks/receiver.html", context, fragment="live")
+
+
+@require_GET
+@pages.requires(Perm.READ)
+def refusal(request: PageRequest, webhook_id: UUID, refusal_id: UUID) -> HttpResponse:
+    webhook = _visible(request, webhook_id)
+    row = get_object_or_404(Refusal.objects.select_related("webhook__integration"), pk=refusal_id, webhook=webhook)
+    manages = permissions.may(request.user, Perm.MANAGE, webhook.integration)
+    told = refused.opened(row) if manages else refused.CLOSED
+    folded = () if told.payload is None else tree.fold(told.payload)
+    context = {"row": row, "meaning": refused.meaning(row.reason), "told": told, "folded": folded, "manages": manages}
+    return pages.render_page(request, "webhooks/refusal.html", context | {"now": timezone.now()}, fragment="body")
+
+
+# --- Changing it -----------------------------------------------------------------------------------------------------
+
+
+class SettingsForm(forms.Form):
+    silence_minutes = forms.IntegerField(
+        required=False, min_value=1, max_value=525_600, label="Silent after, in minutes"
+    )
+    retention_days = forms.IntegerField(min_value=1, max_value=3650, label="Keep events for, in days")
+
+
+def _known(webhook: Webhook) -> dict[str, Any]:
+    return {name: getattr(webhook, name) for name in SettingsForm.base_fields}
+
+
+@require_POST
+@pages.requires(Perm.READ)
+def change(request: PageRequest, webhook_id: UUID) -> HttpResponse:
+    webhook, form = _managed(request, webhook_id), SettingsForm(request.POST)
+    if not form.is_valid():
+        wrong = " ".join(f"{form[name].label}: {' '.join(map(str, told))}" for name, told in form.errors.items())
+        return _refused(request, "Not saved", wrong)
+    settings.change(webhook, actor=actor.of(request), wanted=form.cleaned_data)
+    return pages.answer(request, title="Saved", text="It holds from now on.", back=BACK)
+
+
+@require_POST
+@pages.requires(Perm.READ)
+def switch(request: PageRequest, webhook_id: UUID, wake: Wake) -> HttpResponse:
+    """Off: what comes is stored and waits. On: what waited runs now."""
+    webhook, on = _managed(request, webhook_id), request.POST.get("on") == "yes"
+    changed = settings.change(webhook, actor=actor.of(request), wanted={"is_active": on})
+    name = webhook.integration.name
+    if not on:
+        text = "What comes is stored and waits until it is resumed."
+        return pages.answer(request, title=f"{name} is paused", text=text, back=BACK)
+    wake()
+    held = "Its integration is switched off, so events still wait." if changed.held is None else ""
+    text = held or f"{changed.held:,} that waited run now."
+    return pages.answer(request, title=f"{name} receives again", text=text, back=BACK)
+
+
+# --- Judging again, forwards -----------------------------------------------------------------------------------------
+
+
+@require_POST
+@pages.requires(Perm.READ)
+def judge(request: PageRequest, webhook_id: UUID, wake: Wake, go_on: Wake) -> HttpResponse:
+    """All that was refused, or the one that is named."""
+    webhook = _managed(request, webhook_id)
+    route = receive.routes().get(webhook.webhook_url)
+    if (unset := state.unset(webhook)) or route is None:
+        return _refused(request, "Nothing can be judged", f"{unset or 'What proves it'} is not set.")
+    chosen = [_uuid(request.POST["refusal"])] if "refusal" in request.POST else None
+    try:
+        done = reverify.ask(route, actor=actor.of(request), now=timezone.now(), chosen=chosen)
+    except keys.KeysUnavailable as error:
+        return _refused(request, "Nothing can be judged", f"The provider's public keys can't be had: {error}")
+    if done.released:
+        wake()
+    if done.due_at:
+        go_on()
+    tone = "success" if done.released else "info"
+    return pages.answer(request, title="Judged again", text=reverify.words(done), tone=tone, back=BACK)
+
+
+@require_POST
+@pages.requires(Perm.READ)
+def resume(request: PageRequest, webhook_id: UUID, wake: Wake) -> HttpResponse:
+    webhook = _managed(request, webhook_id)
+    try:
+        number = forward.resume(webhook, actor=actor.of(request), now=timezone.now())
+    except (forward.NotForwarding, forward.NotStopped) as error:
+        return _refused(request, "Not resumed", str(error))
+    wake()
+    return pages.answer(request, title="Forwarding goes on", text=f"{number:,} that waited go now.", back=BACK)
+
+
+@require_POST
+@pages.requires(Perm.READ)
+def retry(request: PageRequest, webhook_id: UUID, forward_id: UUID, wake: Wake) -> HttpResponse:
+    webhook = _visible(request, webhook_id)
+    pages.demand(request, Perm.WEBHOOKS_REPLAY, webhook.integration)
+    row = get_object_or_404(Forward, pk=forward_id, webhook=webhook)
+    try:
+        forward.again(row, actor=actor.of(request), now=timezone.now())
+    except (forward.NotForwarding, forward.NotNow) as error:
+        return _refused(request, "Not sent", str(error))
+    wake()
+    return pages.answer(request, title="It is sent now", text="In the background; it shows here.", back=BACK)
+
+
+# --- What its provider has -------------------------------------------------------------------------------------------
+
+
+@require_POST
+@pages.requires(Perm.READ)
+def look(request: PageRequest, webhook_id: UUID, follow: Wake) -> HttpResponse:
+    webhook = _managed(request, webhook_id)
+    try:
+        looked = registrations.ask(webhook, actor=actor.of(request), now=timezone.now())
+    except registrations.NotReadable as error:
+        return _refused(request, "Not asked", str(error))
+    except ProviderError as error:
+        return _refused(request, "Not asked", error.words)
+    follow()
+    tone = "warning" if looked.error or looked.findings else "success"
+    return pages.answer(request, title="Looked", text=looked.words, tone=tone, back=BACK)
+
+
+@require_POST
+@pages.requires(Perm.READ)
+def fetch(request: PageRequest, webhook_id: UUID, wake: Wake) -> HttpResponse:
+    """Take in what its provider lists and never came."""
+    webhook = _managed(request, webhook_id)
+    if not backfill.fillable(webhook):
+        return _refused(
+            request, "Not fetched", f"{webhook.integration.name} keeps no list of events that we can read."
+        )
+    filled = backfill.ask(webhook, actor=actor.of(request), now=timezone.now())
+    if filled.number:
+        wake()
+    tone = "warning" if filled.failed or filled.error else "success"
+    return pages.answer(request, title="Compared", text=filled.words, tone=tone, back=BACK)
+
+
+def _visible(request: PageRequest, pk: UUID) -> Webhook:
+    return get_object_or_404(receivers.visible(request.user), pk=pk)
+
+
+def _managed(request: PageRequest, pk: UUID) -> Webhook:
+    webhook = _visible(request, pk)
+    pages.demand(request, Perm.MANAGE, webhook.integration)
+    return webhook
+
+
+def _refused(request: PageRequest, title: str, text: str) -> HttpResponse:
+    return pages.answer(request, title=title, text=text, tone="warning", back=BACK)
+
+
+def _uuid(text: str) -> UUID:
+    try:
+        return UUID(text)
+    except ValueError as error:
+        raise Http404 from error
