@@ -15,6 +15,8 @@ WORKERS = os.environ.get("TEST_WORKERS", "2")
 ONCE = ["--ignore=tests/sandbox", "--ignore=tests/providers", "--ignore=tests/clients",
         "--ignore=tests/config/test_access.py"]  # fmt: skip
 PLAIN = ["-m", "not browser and not processes", "-n", WORKERS]
+# A browser and a crew of processes beside one another on a small machine: once more, and the summary says "rerun".
+BUSY = ["-n", WORKERS, "--reruns", "1", "-rR"]
 
 
 def main() -> int:
@@ -26,8 +28,8 @@ def main() -> int:
     if services.postgres():
         phases.append(("on PostgreSQL", [*PLAIN, *ONCE], {"TEST_ENGINE": "postgresql"}))
     phases += [
-        ("in the browser", ["-m", "browser", "-n", WORKERS], {}),
-        ("with real processes", ["-m", "processes", "-n", WORKERS, "--dist", "loadgroup"], {}),
+        ("in the browser", ["-m", "browser", *BUSY], {}),
+        ("with real processes", ["-m", "processes", *BUSY, "--dist", "loadgroup"], {}),
     ]
     results = [(name, *phase(name, args, env)) for name, args, env in phases]
     print()
