@@ -128,6 +128,7 @@ TEMPLATES = [
                 "django_cotton.templatetags.cotton",
                 "template_partials.templatetags.partials",
                 "lucide.templatetags.lucide",
+                "django.templatetags.i18n",
                 "django.templatetags.static",
                 "django.contrib.humanize.templatetags.humanize",
                 "integrations.templatetags.integrations",
@@ -293,7 +294,9 @@ SPECTACULAR_SETTINGS = {
 }
 
 # --- Language, time, files -------------------------------------------------------------------------------------------
-LANGUAGE_CODE = "en-za"
+# One for the whole installation, so that what workers write is in the language of the pages (docs/translation.md).
+LANGUAGE_CODE = env.str("LANGUAGE_CODE", "en-za")
+LOCALE_PATHS = [BASE_DIR / "config" / "locale"]
 FORMAT_MODULE_PATH = ["config.formats"]
 TIME_ZONE = env.str("TIME_ZONE", "Africa/Johannesburg")
 USE_TZ = True
