@@ -8,16 +8,15 @@ from pathlib import Path
 TEMPLATES = Path(__file__).parent.parent / "templates"
 
 WORDS = re.compile(r"[^\W\d_]{2,}")
-AS_THEY_ARE = {  # names and units: the same in every language
-    "API", "APIs", "CSV", "cURL", "Ctrl", "Django", "HTML", "HTTP", "ID", "IP", "JSON", "OAuth", "Redoc", "Sentry", "UTC", "URL", "max",
-    "min", "ms", "px",
-}  # fmt: skip
-MARKED = re.compile(
-    r"{#.*?#}|{%\s*comment\b.*?endcomment\s*%}|{%\s*blocktrans(?:late)?\b.*?endblocktrans(?:late)?\s*%}", re.S
+AS_THEY_ARE = frozenset(  # names and units: the same in every language
+    "API APIs CSV cURL Ctrl Django HTML HTTP ID IP JSON OAuth Redoc Sentry UTC URL max min ms px".split()
 )
-TOKEN = re.compile(r"{%.*?%}|{{.*?}}", re.S)
+MARKED = re.compile(
+    r"{#.*?#}|{%\s*comment\b.*?endcomment\s*%}|{%\s*blocktrans(?:late)?\b.*?endblocktrans(?:late)?\s*%}", re.DOTALL
+)
+TOKEN = re.compile(r"{%.*?%}|{{.*?}}", re.DOTALL)
 TRANSLATED = re.compile(r"^{%\s*trans(?:late)?\s|^{%\s*load\s")
-# What a tag or a filter would show: `|default:"none"`, `|yesno:"Yes,No"`, `{% firstof name "All" %}`, `with title="Gone"`.
+# What a tag or a filter would show: `|default:"none"`, `|yesno:"Yes,No"`, `{% firstof name "All" %}`.
 SHOWN_BY_FILTER = re.compile(r"""\|(?:default(?:_if_none)?|yesno|pluralize|add):(["'])(.*?)\1""")
 SHOWN_BY_TAG = re.compile(r"""(?<!_\()(?<![\w:=])(["'])([A-Z].*?)\1""")
 SHOWN_BY_WITH = re.compile(r"""\b(?:title|label|text|words|hint|heading|help|name)=(["'])(.*?)\1""")
