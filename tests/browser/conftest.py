@@ -19,6 +19,10 @@ expect.set_options(timeout=15_000)  # a busy machine is slow, not wrong
 TELL_VIOLATIONS = """document.addEventListener("securitypolicyviolation",
   (e) => console.error("CSP " + e.violatedDirective + " " + e.blockedURI + " " + e.sample))"""
 
+# Sixty seconds without an answer and htmx gives a request up: the clock of a test leaps over them, its server doesn't.
+PATIENT = """document.addEventListener("DOMContentLoaded", () => {
+  if (globalThis.htmx) htmx.config.defaultTimeout = 0 })"""
+
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -56,6 +60,7 @@ def quiet_page(transactional_db: None, live_server: LiveServer, page: Page) -> I
     page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
     page.on("pageerror", lambda error: complaints.append(str(error)))
     page.add_init_script(TELL_VIOLATIONS)
+    page.add_init_script(PATIENT)
     page.complaints = complaints  # type: ignore[attr-defined]  # for the tests' own use
     page.set_default_timeout(20_000)
     yield page
