@@ -39,6 +39,8 @@ class Right:
 
 @dataclass(frozen=True, slots=True)
 class Account:
+    """`nowhere`: no page is open, for all of them show what may be read."""
+
     roles: tuple[str, ...]
     rights: tuple[Right, ...]
     nowhere: bool
@@ -50,7 +52,7 @@ def of(user: User) -> Account:
     return Account(
         roles=(*roles, *user.groups.order_by("name").values_list("name", flat=True)),
         rights=rights,
-        nowhere=not any(right.everywhere or right.on for right in rights),
+        nowhere=not permissions.may_somewhere(user, Perm.READ),
     )
 
 
