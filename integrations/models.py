@@ -198,6 +198,13 @@ class Activity(models.Model):
             models.Index(fields=["-created_at", "-id"], name="activity_recent"),
             models.Index(fields=["integration_slug", "-created_at"], name="activity_by_integration"),
             models.Index(fields=["username", "-created_at"], name="activity_by_actor"),
+            models.Index(fields=["action", "-created_at"], name="activity_by_action"),
+            models.Index(fields=["request_id", "-created_at"], name="activity_by_request"),
+            models.Index(
+                fields=["outcome", "-created_at"],
+                condition=Q(outcome__in=["failure", "refused"]),
+                name="activity_by_outcome",
+            ),
         ]
 
     def __str__(self) -> str:

@@ -4,7 +4,7 @@ import csv
 import io
 import re
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from html import unescape
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import time_machine
 from django.conf import settings
+from django.db import connection
 from django.http import QueryDict
 from django.test import Client
 from django.utils import timezone
@@ -28,6 +29,7 @@ pytestmark = pytest.mark.django_db
 PAGE = "/admin/integrations/activity"
 API = "/api/admin/integrations"
 HTMX = {"HX-Request": "true"}
+SECOND = timedelta(seconds=1)
 PIETER = Actor(username="pieter", ip_address="192.0.2.7", user_agent="Firefox", request_id="req-1")
 
 
@@ -250,6 +252,24 @@ def test_what_follows_a_gap_cannot_be_proved_unless_an_anchor_of_ours_covers_it(
     assert activity.misfits([rows[2]]) == {3}
     ActivityAnchor.objects.filter(pk=forged.pk).update(signature=activity.sign_anchor(2, rows[1].hash))
     assert activity.misfits([rows[2]]) == set()
+
+
+@pytest.mark.parametrize("asked", ["action=deed7", "request=r-7", "outcome=refused", "actor=person7"])
+def test_what_is_rare_is_found_by_an_index(alice: User, asked: str) -> None:
+    if asked == "outcome=refused" and connection.vendor == "sqlite":
+        pytest.skip("it doesn't see that an index of failures and refusals has all refusals")
+    now = timezone.now()
+    Activity.objects.bulk_create(
+        Activity(
+            seq=n, username=f"person{n % 100}", action=f"deed{n % 100}", request_id=f"r-{n}", outcome="success",
+            created_at=now - n * SECOND,
+        )
+        for n in range(1, 3001)
+    )  # fmt: skip
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE integration_activity_log")
+    plan = trail.listing(alice, of(asked)).query(0, 51).explain()
+    assert f"activity_by_{asked.partition('=')[0]}" in plan, plan
 
 
 # --- CSV -------------------------------------------------------------------------------------------------------------
