@@ -315,7 +315,8 @@ class Hrefs:
         token = getattr(row, "token", None)
         if not row.requires_oauth or not oauth.needs_connecting(token):
             return None
-        return Link(_("Reconnect") if token else _("Connect"), "plug", self._connect.replace("/_/", f"/{row.slug}/"))
+        label, title = (_("Reconnect"), _("Reconnect {name}")) if token else (_("Connect"), _("Connect {name}"))
+        return Link(label, "plug", self._connect.replace("/_/", f"/{row.slug}/"), title=title.format(name=row.name))
 
     def refresh(self, row: Integration) -> str:
         return self._refresh.replace("/_/", f"/{row.slug}/")

@@ -22,10 +22,13 @@ _OF_WEBHOOKS = ("webhooks:", "replay-", "test-webhook")
 
 @dataclass(frozen=True, slots=True)
 class Link:
+    """`title`: the label in full, for who hears it without what stands beside it."""
+
     label: str
     icon: str
     href: str
     here: bool = False
+    title: str = ""
 
     @property
     def key(self) -> str:
