@@ -94,7 +94,7 @@ def _integration(row: Integration) -> Option:
 def _check(row: Integration) -> Option:
     return Option(
         key=f"check-{row.slug}", group=_("Actions"), label=_("Check {name} now").format(name=row.name),
-        icon="heart-pulse", words=f"{row.slug} {_('health')}", post=reverse("check", args=[row.slug]),
+        icon="heart-pulse", words=" ".join([row.slug, _("health")]), post=reverse("check", args=[row.slug]),
     )  # fmt: skip
 
 
@@ -102,5 +102,5 @@ def _refresh(row: Integration) -> Option:
     return Option(
         key=f"refresh-{row.slug}", group=_("Actions"),
         label=_("Refresh the token of {name}").format(name=row.name), icon="refresh-cw",
-        words=f"{row.slug} oauth {_('renew')}", post=reverse("refresh", args=[row.slug]),
+        words=" ".join([row.slug, "oauth", _("renew")]), post=reverse("refresh", args=[row.slug]),
     )  # fmt: skip
