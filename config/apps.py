@@ -1,10 +1,11 @@
 from django.apps import AppConfig, apps
 from django.db.models.signals import post_migrate
+from django.utils.translation import gettext_lazy
 
 
 class ConfigConfig(AppConfig):
     name = "config"
-    verbose_name = "Configuration"
+    verbose_name = gettext_lazy("Configuration")
 
     def ready(self) -> None:
         from config import checks, declared  # noqa: F401 - registers Django's system checks

@@ -9,15 +9,16 @@ from typing import Any, Self
 from urllib.parse import urlencode
 from uuid import UUID
 
-from django.conf import settings
 from django.db.models import CharField, Count, OuterRef, Q, Subquery
 from django.db.models.functions import Cast
-from django.http import HttpRequest, QueryDict
+from django.http import QueryDict
 from django.urls import reverse
-from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop
 
 from config import heartbeat
 from config.heartbeat import SLOT, SLOTS, Heartbeat
+from config.shell import Link
 from healthchecks import figures
 from healthchecks import uptime as uptimes
 from healthchecks.models import CheckResult
@@ -32,39 +33,10 @@ from webhooks.models import WebhookLog
 DAY = timedelta(days=1)
 
 HEALTHY, DEGRADED, DOWN, UNKNOWN = HealthStatus.HEALTHY, HealthStatus.DEGRADED, HealthStatus.DOWN, HealthStatus.UNKNOWN
-_KEYS = {
-    "integrations": "o", "webhooks": "w", "apis": "h", "alerts": "a", "oauth": "t", "cron": "c", "activity": "l",
-}  # fmt: skip
-_OF_WEBHOOKS = ("webhooks:", "replay-", "test-webhook")
-_LAYERS = {"api": "API", "grant": "OAuth grant"}
+_LAYERS = {"api": "API", "grant": gettext_noop("OAuth grant"), "webhooks": gettext_noop("Webhooks")}
 
 
 # --- What templates get ----------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Link:
-    label: str
-    icon: str
-    href: str
-    here: bool = False
-
-    @property
-    def key(self) -> str:
-        """The letter that leads there after "g"; "" if none does."""
-        return _KEYS.get(self.href.rpartition("/")[2], "")
-
-
-@dataclass(frozen=True, slots=True)
-class Shell:
-    """What stands around every page."""
-
-    brand: str
-    accent: bool
-    sandbox: bool
-    now: datetime
-    nav: tuple[tuple[str, tuple[Link, ...]], ...]
-
 
 CARDS, TROUBLES = 48, 20
 """So many cards at first, and rows that need attention: a page of 300 must come as fast as one of ten."""
@@ -203,35 +175,6 @@ class Overview:
     checkable: int
 
 
-# --- Around every page -----------------------------------------------------------------------------------------------
-
-
-def shell(request: HttpRequest) -> dict[str, Shell]:
-    """Context processor. Asks the database nothing: error pages and the Django admin pass here too."""
-    here = request.resolver_match.view_name if request.resolver_match else ""
-    monitor = (
-        Link("Overview", "layout-grid", reverse("overview"), here == "overview"),
-        Link("API health", "activity", reverse("apis:index"), here.startswith("apis:")),
-        Link("Webhooks", "webhook", reverse("webhooks:feed"), here.startswith(_OF_WEBHOOKS)),
-        Link("Alerts", "bell", reverse("alerts:index"), here.startswith("alerts:")),
-    )
-    manage = (
-        Link("OAuth tokens", "key-round", reverse("oauth:tokens"), here.startswith("oauth:")),
-        Link("Scheduled jobs", "calendar-clock", reverse("cron:index"), here.startswith("cron:")),
-        Link("Activity", "scroll-text", reverse("activity"), here == "activity"),
-        Link("API docs", "book-open", "/api/docs"),
-    )
-    return {
-        "shell": Shell(
-            brand=settings.BRAND_NAME,
-            accent=bool(settings.BRAND_ACCENT),
-            sandbox=bool(settings.SANDBOX_URL),
-            now=timezone.now(),
-            nav=(("Monitor", monitor), ("Manage", manage)),
-        )
-    }
-
-
 # --- The overview ----------------------------------------------------------------------------------------------------
 
 
@@ -253,8 +196,8 @@ def overview(user: User, filters: Filters, now: datetime) -> Overview:
         troubled=len(bad),
         attention=_attention(bad[:TROUBLES], checkable),
         cards=_cards(shown[: filters.most], checkable, renewable, now),
-        categories=Category.choices,
-        statuses=HealthStatus.choices,
+        categories=[(value, str(label)) for value, label in Category.choices],
+        statuses=[(value, str(label)) for value, label in HealthStatus.choices],
         checkable=len(checkable),
     )
 
@@ -282,7 +225,7 @@ def _cards(rows: list[Any], checkable: set[UUID], renewable: set[UUID], now: dat
             slug=row.slug,
             name=row.name,
             category=row.get_category_display(),
-            icon=icon(row),
+            icon=row.icon,
             status=row.health_status,
             reason=row.health_reason,
             is_active=row.is_active,
@@ -372,7 +315,8 @@ class Hrefs:
         token = getattr(row, "token", None)
         if not row.requires_oauth or not oauth.needs_connecting(token):
             return None
-        return Link("Reconnect" if token else "Connect", "plug", self._connect.replace("/_/", f"/{row.slug}/"))
+        label, title = (_("Reconnect"), _("Reconnect {name}")) if token else (_("Connect"), _("Connect {name}"))
+        return Link(label, "plug", self._connect.replace("/_/", f"/{row.slug}/"), title=title.format(name=row.name))
 
     def refresh(self, row: Integration) -> str:
         return self._refresh.replace("/_/", f"/{row.slug}/")
@@ -384,10 +328,6 @@ def can_refresh(row: Any) -> bool:
     return bool(row.requires_oauth and row.is_active and token and oauth.can_refresh(token))
 
 
-def icon(row: Integration) -> str:
-    return row.spec.icon if row.spec else "plug"
-
-
 # --- Pure ------------------------------------------------------------------------------------------------------------
 
 
@@ -396,7 +336,7 @@ def read_layers(stored: Any) -> tuple[Layer, ...]:
     return tuple(
         Layer(
             name=(name := str(layer["layer"])),
-            label=_LAYERS.get(name, name.capitalize()),
+            label=_(_LAYERS[name]) if name in _LAYERS else name.capitalize(),
             status=str(layer.get("status", UNKNOWN)),
             seen=str(layer.get("seen", "")),
             rule=str(layer.get("rule", "")),

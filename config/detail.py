@@ -8,10 +8,13 @@ from typing import Any
 from django.db.models import Exists, OuterRef
 from django.shortcuts import get_object_or_404
 from django.urls import reverse
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop
 
 from config import dashboard, heartbeat, schedule
-from config.dashboard import Attention, Deliveries, Link
+from config.dashboard import Attention, Deliveries
 from config.heartbeat import Heartbeat
+from config.shell import Link
 from healthchecks import board as health_board
 from healthchecks import figures, incidents
 from healthchecks import uptime as uptimes
@@ -32,7 +35,7 @@ from oauth import tokens
 from webhooks import feed
 
 DAY = timedelta(days=1)
-SPANS = (("24 hours", DAY), ("7 days", 7 * DAY), ("90 days", 90 * DAY))
+SPANS = ((gettext_noop("24 hours"), DAY), (gettext_noop("7 days"), 7 * DAY), (gettext_noop("90 days"), 90 * DAY))
 """Of which uptime is told."""
 INCIDENTS, CHANGES, DEEDS = 5, 6, 5
 
@@ -116,7 +119,7 @@ def head(user: User, slug: str, tab: str) -> Head:
     links["overview"] = Link(*offered["overview"], page, tab == "overview")
     return Head(
         row=row,
-        icon=dashboard.icon(row),
+        icon=row.icon,
         sandboxed=bool(row.spec and credentials.sandboxed(row.spec)),
         attention=dashboard.attention_of(row, href, may_manage=row.may_manage),
         switched=None if row.is_active else trail.switched(row),
@@ -134,12 +137,12 @@ def head(user: User, slug: str, tab: str) -> Head:
 def _tabs(row: Any) -> dict[str, tuple[str, str] | None]:
     """Those that don't apply to it are None."""
     return {
-        "overview": ("Overview", "layout-grid"),
+        "overview": (_("Overview"), "layout-grid"),
         "oauth": ("OAuth", "key-round") if row.requires_oauth else None,
-        "webhooks": ("Webhooks", "webhook") if row.has_webhooks else None,
-        "apis": ("API metrics", "chart-line") if row.has_api_client else None,
-        "cron": ("Scheduled jobs", "calendar-clock") if row.has_jobs else None,
-        "activity": ("Activity", "scroll-text"),
+        "webhooks": (_("Webhooks"), "webhook") if row.has_webhooks else None,
+        "apis": (_("API metrics"), "chart-line") if row.has_api_client else None,
+        "cron": (_("Scheduled jobs"), "calendar-clock") if row.has_jobs else None,
+        "activity": (_("Activity"), "scroll-text"),
     }
 
 
@@ -155,7 +158,7 @@ def _test_of(row: Integration) -> str:
 
 def _overview(head: Head, user: User, now: datetime) -> dict[str, Any]:
     row = head.row
-    spans = uptimes.over(row, since=[now - length for _, length in SPANS], end=now)
+    spans = uptimes.over(row, since=[now - length for __, length in SPANS], end=now)
     found = Incident.objects.filter(integration=row).order_by("-opened_at")
     changes = StatusChange.objects.filter(integration=row).order_by("-at", "-id")
     received = dashboard.deliveries_of([row.pk], now) if row.has_webhooks else {}
@@ -164,7 +167,7 @@ def _overview(head: Head, user: User, now: datetime) -> dict[str, Any]:
         heartbeat=heartbeat.draw(
             dashboard.checks_of([row.pk], now).get(row.pk, []), row.health_check_interval_minutes, now
         ),
-        uptimes=tuple((label, one) for (label, _), one in zip(SPANS, spans, strict=True)),
+        uptimes=tuple((_(label), one) for (label, __), one in zip(SPANS, spans, strict=True)),
         targets=targets.of(row),
         calls=figures.windows(row, since=[now - DAY])[0],
         deliveries=Deliveries(*received.get(row.pk, (0, 0)), events) if row.has_webhooks else None,
@@ -191,12 +194,12 @@ def _facts(row: Integration) -> Iterable[Fact]:
         told = str(value)
         yield Fact(str(name).replace("_", " "), told, href=told if told.startswith(("https://", "http://")) else "")
     if spec and spec.docs_url:
-        yield Fact("Its documentation", spec.docs_url.split("/")[2], href=spec.docs_url)
+        yield Fact(_("Its documentation"), spec.docs_url.split("/")[2], href=spec.docs_url)
     if spec and spec.webhook:
-        yield Fact("Receives webhooks at", spec.webhook.path, code=True)
+        yield Fact(_("Receives webhooks at"), spec.webhook.path, code=True)
     if spec and (names := credentials.names(spec)):
-        yield Fact("Credentials", ", ".join(names), code=True)
-    yield Fact("Checked every", f"{row.health_check_interval_minutes} min")
+        yield Fact(_("Credentials"), ", ".join(names), code=True)
+    yield Fact(_("Checked every"), _("{n} min").format(n=row.health_check_interval_minutes))
 
 
 def _oauth(head: Head, user: User, now: datetime) -> dict[str, Any]:

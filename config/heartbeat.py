@@ -7,6 +7,9 @@ from datetime import datetime, timedelta
 from itertools import groupby
 from typing import NamedTuple
 
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop
+
 from integrations.models import HealthStatus
 
 SLOT, SLOTS = timedelta(minutes=15), 48
@@ -16,6 +19,15 @@ HEALTHY, DEGRADED, DOWN, UNKNOWN = HealthStatus.HEALTHY, HealthStatus.DEGRADED, 
 _SEVERITY: dict[str, int] = {UNKNOWN: 0, HEALTHY: 1, DEGRADED: 2, DOWN: 3}
 _BAR_HEIGHT: dict[str, int] = {UNKNOWN: 4, HEALTHY: 13, DEGRADED: 18, DOWN: 24}
 """In a box 24 high: the second cue beside colour (WCAG 1.4.1)."""
+_SAID = {
+    (False, False): gettext_noop("Last 12 hours: checked for {hours} h, healthy throughout"),
+    (True, False): gettext_noop("Last 12 hours: checked for {hours} h, of these {down} h down"),
+    (False, True): gettext_noop("Last 12 hours: checked for {hours} h, of these {degraded} h degraded"),
+    (True, True): gettext_noop(
+        "Last 12 hours: checked for {hours} h, of these {down} h down and {degraded} h degraded"
+    ),
+}
+"""By whether it was ever down, and ever degraded."""
 
 
 class Bars(NamedTuple):
@@ -70,7 +82,8 @@ def _bars(slots: list[str]) -> tuple[Bars, ...]:
 def _label(slots: list[str]) -> str:
     known = Counter(status for status in slots if status != UNKNOWN)
     if not known:
-        return "No checks in the last 12 hours"
-    hours = known.total() * SLOT / timedelta(hours=1)
-    bad = " and ".join(f"{known[s] * SLOT / timedelta(hours=1):g} h {s}" for s in (DOWN, DEGRADED) if known[s])
-    return f"Last 12 hours: checked for {hours:g} h, {f'of these {bad}' if bad else 'healthy throughout'}"
+        return _("No checks in the last 12 hours")
+    hours, down, degraded = (
+        f"{number * SLOT / timedelta(hours=1):g}" for number in (known.total(), known[DOWN], known[DEGRADED])
+    )
+    return _(_SAID[bool(known[DOWN]), bool(known[DEGRADED])]).format(hours=hours, down=down, degraded=degraded)

@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any
 
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from config import handlers, wakeup, words
 from healthchecks import deadman, rollups
@@ -209,10 +210,10 @@ def held(job: CronJob) -> str:
     if row is None or (declared and declared.alone):
         return ""
     if not row.is_active:
-        return f"{row.name} is switched off"
+        return _("{name} is switched off").format(name=row.name)
     token = Token.objects.select_related("grant").filter(integration=row).first() if row.requires_oauth else None
     if row.requires_oauth and oauth.needs_connecting(token):
-        return f"{row.name} has to be connected first"
+        return _("{name} has to be connected first").format(name=row.name)
     return ""
 
 

@@ -5,10 +5,12 @@ from django.contrib.auth.decorators import login_not_required
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop, ngettext
 from django.views.decorators.cache import cache_control
 from django.views.decorators.http import require_GET, require_POST, require_safe
 
-from config import brand, dashboard, palette, plain, switch, wakeup
+from config import brand, dashboard, palette, plain, shell, switch, wakeup
 from config import detail as details
 from healthchecks import services as health
 from integrations import actor, pages, permissions
@@ -21,10 +23,10 @@ from oauth import services as oauth
 from oauth import tokens
 
 _VERDICTS: dict[str, tuple[str, str]] = {
-    HealthStatus.HEALTHY: ("success", "is healthy"),
-    HealthStatus.DEGRADED: ("warning", "is degraded"),
-    HealthStatus.DOWN: ("error", "is down"),
-    HealthStatus.UNKNOWN: ("info", "could not be checked"),
+    HealthStatus.HEALTHY: ("success", gettext_noop("{name} is healthy")),
+    HealthStatus.DEGRADED: ("warning", gettext_noop("{name} is degraded")),
+    HealthStatus.DOWN: ("error", gettext_noop("{name} is down")),
+    HealthStatus.UNKNOWN: ("info", gettext_noop("{name} could not be checked")),
 }
 """How a check is answered: the toast's tone and its words."""
 
@@ -59,11 +61,24 @@ def turn(request: PageRequest, slug: str) -> HttpResponse:
     if not on and "sure" not in request.POST:
         return render(request, "switch.html", {"integration": integration})
     done = switch.turn(integration, on=on, actor=actor.of(request))
-    number = f"{done.held:,} webhook event{'' if done.held == 1 else 's'}"
-    held = f" {number} had waited and run now." if done.held else ""
-    text = f"It is checked again.{held}" if on else "It is not checked, and its webhook events are held."
-    title = f"{integration.name} is switched {'on' if on else 'off'}"
+    title, text = _switched(done, on=on)
     return pages.answer(request, title=title, text=text, tone="success" if on else "info", back="overview")
+
+
+def _switched(done: switch.Switched, *, on: bool) -> tuple[str, str]:
+    name = done.integration.name
+    if not on:
+        text = _("It is not checked, and its webhook events are held.")
+        return _("{name} is switched off").format(name=name), text
+    title = _("{name} is switched on").format(name=name)
+    if not done.held:
+        return title, _("It is checked again.")
+    text = ngettext(
+        "It is checked again. {n} webhook event had waited and run now.",
+        "It is checked again. {n} webhook events had waited and run now.",
+        done.held,
+    )
+    return title, text.format(n=f"{done.held:,}")
 
 
 @require_POST
@@ -74,9 +89,10 @@ def check(request: PageRequest, slug: str) -> HttpResponse:
     try:
         result = health.check(integration=integration, actor=actor.of(request))
     except health.Inactive as error:
-        return pages.answer(request, title="Not checked", text=str(error), tone="warning", back="overview")
+        return pages.answer(request, title=_("Not checked"), text=str(error), tone="warning", back="overview")
     tone, words = _VERDICTS[result.status]
-    return pages.answer(request, title=f"{integration.name} {words}", text=result.reason, tone=tone, back="overview")
+    title = _(words).format(name=integration.name)
+    return pages.answer(request, title=title, text=result.reason, tone=tone, back="overview")
 
 
 @require_POST
@@ -88,12 +104,13 @@ def refresh(request: PageRequest, slug: str) -> HttpResponse:
     try:
         token = oauth.refresh_now(integration, actor=actor.of(request))
     except ProviderError as error:
-        title, words, tone = f"{integration.name} was not renewed", error.words, "error"
+        title, words, tone = _("{name} was not renewed"), error.words, "error"
     else:
         until = f"{timezone.localtime(token.expires_at):%H:%M}" if token.expires_at else ""
-        words = f"It is good until {until}." if until else "It does not run out."
-        title, tone = f"{integration.name} has a new token", "success"
+        words = _("It is good until {clock}.").format(clock=until) if until else _("It does not run out.")
+        title, tone = _("{name} has a new token"), "success"
     wakeup.check_soon(integration)
+    title = title.format(name=integration.name)
     return pages.answer(request, title=title, text=words, tone=tone, back="overview")
 
 
@@ -103,16 +120,15 @@ def check_all(request: PageRequest) -> HttpResponse:
     integrations = permissions.visible(request.user, Perm.MANAGE)
     number = health.request_sweep(integrations=integrations, actor=actor.of(request), now=timezone.now())
     wakeup.sweep()
-    title = f"Checking {number} integration{'' if number == 1 else 's'}…"
-    return pages.answer(
-        request, title=title, text="The cards follow as the answers come.", tone="info", back="overview"
-    )
+    title = ngettext("Checking {n} integration…", "Checking {n} integrations…", number).format(n=number)
+    text = _("The cards follow as the answers come.")
+    return pages.answer(request, title=title, text=text, tone="info", back="overview")
 
 
 @require_GET
 @pages.requires(None)
 def command_palette(request: PageRequest) -> HttpResponse:
-    links = [link for _, group in dashboard.shell(request)["shell"].nav for link in group]
+    links = [link for __, group in shell.navigation(request) for link in group]
     return render(request, "palette.html", {"options": palette.options(request.user, links)})
 
 
@@ -139,8 +155,8 @@ def forbidden(request: HttpRequest, exception: Exception) -> HttpResponse:
     if getattr(request, "htmx", False) and request.method == "GET":
         return HttpResponse(status=403, headers={"HX-Refresh": "true"})
     if getattr(request, "htmx", False):
-        text = f"It needs the permission {perm.public_name}." if perm else ""
-        return pages.toast(request, title="You may not do this", text=text, status=403)
+        text = _("It needs the permission {permission}.").format(permission=perm.public_name) if perm else ""
+        return pages.toast(request, title=_("You may not do this"), text=text, status=403)
     return render(request, "403.html", {"perm": perm, "administrators": _administrators() if perm else []}, status=403)
 
 
@@ -154,15 +170,16 @@ def _administrators() -> list[User]:
 
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
     if getattr(request, "htmx", False):
-        return pages.toast(request, title="It is no longer there", text="Somebody may have removed it.", status=404)
+        text = _("Somebody may have removed it.")
+        return pages.toast(request, title=_("It is no longer there"), text=text, status=404)
     return render(request, "404.html", status=404)
 
 
 def stale(request: HttpRequest, reason: str = "") -> HttpResponse:
     """A form whose token no longer counts (CSRF_FAILURE_VIEW)."""
     if request.headers.get("HX-Request"):
-        text = "Nothing was changed. Reload the page and do it again."
-        return pages.toast(request, title="This page was out of date", text=text, status=403)
+        text = _("Nothing was changed. Reload the page and do it again.")
+        return pages.toast(request, title=_("This page was out of date"), text=text, status=403)
     return render(request, "403_csrf.html", status=403)
 
 

@@ -294,7 +294,7 @@ class _Lines:
         metrics, week = figures.of(counts) if counts else NO_METRICS, self._up.week[row.pk]
         return Line(
             integration=row,
-            icon=failed.icon(row),
+            icon=row.icon,
             day=self._up.day[row.pk],
             week=week,
             metrics=metrics,

@@ -96,11 +96,7 @@ def _error(
     method: str, path: str, status: int | None, said: str, took_ms: int, source: str,
 ) -> ErrorLine:  # fmt: skip
     return ErrorLine(
-        pk=pk, at=at, integration="" if asked.integration else row.name, icon=icon(row), method=method,
+        pk=pk, at=at, integration="" if asked.integration else row.name, icon=row.icon, method=method,
         path=path, status=status, words=said, took_ms=took_ms, is_probe=source == ApiMetric.Source.PROBE,
         query=asked.query(integration=row.slug, endpoint=f"{method} {path}"),
     )  # fmt: skip
-
-
-def icon(row: Integration) -> str:
-    return row.spec.icon if row.spec else "plug"

@@ -6,6 +6,8 @@ from django.contrib.auth.models import Permission
 from django.contrib.contenttypes.models import ContentType
 from django.db.models import Model
 from django.http import HttpRequest
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from guardian.models import GroupObjectPermission, UserObjectPermission
 
 from integrations.adminsite import AuditedAdmin, ReadOnlyAdmin
@@ -76,7 +78,7 @@ class GrantForm(forms.ModelForm[Any]):
                 **holder, permission=given["permission"], object_pk=str(given["integration"].pk)
             )
             if same.exists():
-                raise forms.ValidationError("That has been granted already.", code="granted")
+                raise forms.ValidationError(_("That has been granted already."), code="granted")
         return given
 
     def save(self, commit: bool = True) -> Any:
@@ -91,9 +93,9 @@ class GrantAdmin(AuditedAdmin[Any]):
     form = GrantForm
     list_select_related = ["permission"]
 
-    @admin.display(description="integration")
+    @admin.display(description=gettext_lazy("integration"))
     def on(self, grant: Any) -> str:
-        return str(Integration.objects.filter(pk=grant.object_pk).first() or "one that is gone")
+        return str(Integration.objects.filter(pk=grant.object_pk).first() or _("one that is gone"))
 
     def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         return False

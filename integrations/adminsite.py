@@ -12,6 +12,8 @@ from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils.decorators import method_decorator
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from integrations import activity, actor
 from integrations.models import Integration
@@ -23,9 +25,9 @@ LISTED = 10_000
 
 
 class SuperuserSite(admin.AdminSite):
-    site_header = "Integrations: database"
-    site_title = "Database"
-    index_title = "Everything that is stored"
+    site_header = gettext_lazy("Integrations: database")
+    site_title = gettext_lazy("Database")
+    index_title = gettext_lazy("Everything that is stored")
     site_url = "/admin/integrations"
 
     def has_permission(self, request: HttpRequest) -> bool:
@@ -88,7 +90,8 @@ class ReadOnlyAdmin(admin.ModelAdmin[M]):
         return rows if oldest is None else rows.filter(pk__gte=oldest)
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        told = {} if self._oldest_listed(request) is None else {"subtitle": f"The newest {LISTED:,} only"}
+        newest = _("The newest {number} only").format(number=f"{LISTED:,}")
+        told = {} if self._oldest_listed(request) is None else {"subtitle": newest}
         return super().changelist_view(request, {**told, **(extra_context or {})})
 
     def _oldest_listed(self, request: HttpRequest) -> Any:

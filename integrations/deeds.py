@@ -7,72 +7,131 @@ from typing import Any
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 from django.utils.formats import date_format
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop
 
 from integrations.models import Activity
 
 # `{it}` is the integration's name, anything else a key of the details; what isn't there is left out.
 DONE: dict[str, str] = {
-    "activity_removed": "removed {rows} old entries of this log, #{from} to #{to}",
-    "admin_added": "added “{object}” in the Django admin",
-    "admin_changed": "changed “{object}” in the Django admin",
-    "admin_deleted": "deleted “{object}” in the Django admin",
-    "alert_test": "sent a test alert",
-    "api_called": "called {operation} of {it}",
-    "api_token_created": "made an API token for {for}",
-    "crm_channel_opened": "opened a notification channel of {it}",
-    "crm_channel_renewed": "renewed a notification channel of {it}",
-    "cron_added": "added the job {job}",
-    "cron_cancelled": "ended a run of the job {job}",
-    "cron_changed": "changed the job {job}",
-    "cron_removed": "removed the job {job}",
-    "cron_triggered": "started the job {job}",
-    "forward_resumed": "let {it} be forwarded again",
-    "forward_retried": "had an event of {it} forwarded again",
-    "forward_stopped": "stopped forwarding {it}: {reason}",
-    "health_check": "checked {it}: {status}",
-    "health_check_all": "had {integrations} integrations checked",
-    "incident_noted": "wrote a note to an incident of {it}",
-    "integration_changed": "changed the settings of {it}",
-    "login": "signed in",
-    "logout": "signed out",
-    "maintenance_declared": "planned work on {it}",
-    "maintenance_ended": "ended planned work on {it}",
-    "oauth_all_refreshed": "renewed all tokens that expire soon",
-    "oauth_changed": "changed how the token of {it} is renewed",
-    "oauth_connect_started": "set out to connect {it}",
-    "oauth_connected": "connected {it}",
-    "oauth_imported": "took over the token of {it} from an older system",
-    "oauth_refreshed": "renewed the token of {it}",
-    "oauth_revoke_asked": "revoked the token of {it}",
-    "oauth_revoked": "wiped the revoked token of {it}",
-    "password_changed": "changed their password",
-    "permission_denied": "was refused {method} {path} {permission}",
-    "retry_queue_run": "ran the retry queue of Zoho",
-    "token_key_forgotten": "took the encryption key {key} out of use",
-    "token_keys_rotated": "encrypted {resealed} secrets anew with the key {key}",
-    "webhook_backfill_asked": "asked {it} for events that never came",
-    "webhook_backfilled": "took over {events} events of {it} that never came",
-    "webhook_changed": "changed the webhook of {it}",
-    "webhook_registrations_checked": "compared what {it} has registered",
-    "webhook_replayed": "replayed an event of {it}",
-    "webhook_reverified": "judged refused events of {it} again: {released} released",
-    "webhook_tested": "sent a test event to {it}",
-    "webhook_verification_failed": "had a delivery to {it} refused: {reason}",
-    "webhooks_replay_cancelled": "cancelled a replay of many events",
-    "webhooks_replayed": "had {events} events replayed",
+    "activity_removed": gettext_noop("removed {rows} old entries of this log, #{from} to #{to}"),
+    "admin_added": gettext_noop("added “{object}” in the Django admin"),
+    "admin_changed": gettext_noop("changed “{object}” in the Django admin"),
+    "admin_deleted": gettext_noop("deleted “{object}” in the Django admin"),
+    "alert_test": gettext_noop("sent a test alert"),
+    "api_called": gettext_noop("called {operation} of {it}"),
+    "api_token_created": gettext_noop("made an API token for {for}"),
+    "crm_channel_opened": gettext_noop("opened a notification channel of {it}"),
+    "crm_channel_renewed": gettext_noop("renewed a notification channel of {it}"),
+    "cron_added": gettext_noop("added the job {job}"),
+    "cron_cancelled": gettext_noop("ended a run of the job {job}"),
+    "cron_changed": gettext_noop("changed the job {job}"),
+    "cron_removed": gettext_noop("removed the job {job}"),
+    "cron_triggered": gettext_noop("started the job {job}"),
+    "forward_resumed": gettext_noop("let {it} be forwarded again"),
+    "forward_retried": gettext_noop("had an event of {it} forwarded again"),
+    "forward_stopped": gettext_noop("stopped forwarding {it}: {reason}"),
+    "health_check": gettext_noop("checked {it}: {status}"),
+    "health_check_all": gettext_noop("had {integrations} integrations checked"),
+    "incident_noted": gettext_noop("wrote a note to an incident of {it}"),
+    "integration_changed": gettext_noop("changed the settings of {it}"),
+    "login": gettext_noop("signed in"),
+    "logout": gettext_noop("signed out"),
+    "maintenance_declared": gettext_noop("planned work on {it}"),
+    "maintenance_ended": gettext_noop("ended planned work on {it}"),
+    "oauth_all_refreshed": gettext_noop("renewed all tokens that expire soon"),
+    "oauth_changed": gettext_noop("changed how the token of {it} is renewed"),
+    "oauth_connect_started": gettext_noop("set out to connect {it}"),
+    "oauth_connected": gettext_noop("connected {it}"),
+    "oauth_imported": gettext_noop("took over the token of {it} from an older system"),
+    "oauth_refreshed": gettext_noop("renewed the token of {it}"),
+    "oauth_revoke_asked": gettext_noop("revoked the token of {it}"),
+    "oauth_revoked": gettext_noop("wiped the revoked token of {it}"),
+    "password_changed": gettext_noop("changed their password"),
+    "permission_denied": gettext_noop("was refused {method} {path} {permission}"),
+    "retry_queue_run": gettext_noop("ran the retry queue of Zoho"),
+    "token_key_forgotten": gettext_noop("took the encryption key {key} out of use"),
+    "token_keys_rotated": gettext_noop("encrypted {resealed} secrets anew with the key {key}"),
+    "webhook_backfill_asked": gettext_noop("asked {it} for events that never came"),
+    "webhook_backfilled": gettext_noop("took over {events} events of {it} that never came"),
+    "webhook_changed": gettext_noop("changed the webhook of {it}"),
+    "webhook_registrations_checked": gettext_noop("compared what {it} has registered"),
+    "webhook_replayed": gettext_noop("replayed an event of {it}"),
+    "webhook_reverified": gettext_noop("judged refused events of {it} again: {released} released"),
+    "webhook_tested": gettext_noop("sent a test event to {it}"),
+    "webhook_verification_failed": gettext_noop("had a delivery to {it} refused: {reason}"),
+    "webhooks_replay_cancelled": gettext_noop("cancelled a replay of many events"),
+    "webhooks_replayed": gettext_noop("had {events} events replayed"),
 }
 FAILED = {
-    "api_called": "could not call {operation} of {it}",
-    "login": "could not sign in",
-    "oauth_all_refreshed": "could not renew the tokens that expire soon",
-    "oauth_connected": "could not connect {it}",
-    "oauth_refreshed": "could not renew the token of {it}",
-    "webhook_backfill_asked": "could not ask {it} for events that never came",
-    "webhook_registrations_checked": "could not compare what {it} has registered",
+    "api_called": gettext_noop("could not call {operation} of {it}"),
+    "login": gettext_noop("could not sign in"),
+    "oauth_all_refreshed": gettext_noop("could not renew the tokens that expire soon"),
+    "oauth_connected": gettext_noop("could not connect {it}"),
+    "oauth_refreshed": gettext_noop("could not renew the token of {it}"),
+    "webhook_backfill_asked": gettext_noop("could not ask {it} for events that never came"),
+    "webhook_registrations_checked": gettext_noop("could not compare what {it} has registered"),
 }
-_SWITCHED = {True: "switched {it} on", False: "switched {it} off"}
-_RENEWAL = {True: "let the token of {it} renew itself", False: "stopped the token of {it} from renewing itself"}
-_NAMES = {"is_active": "switched on", "health_check_interval_minutes": "minutes between checks"}
+_SWITCHED = {True: gettext_noop("switched {it} on"), False: gettext_noop("switched {it} off")}
+_RENEWAL = {
+    True: gettext_noop("let the token of {it} renew itself"),
+    False: gettext_noop("stopped the token of {it} from renewing itself"),
+}
+LABELS: dict[str, str] = {
+    "activity_removed": gettext_noop("Activity removed"),
+    "admin_added": gettext_noop("Admin added"),
+    "admin_changed": gettext_noop("Admin changed"),
+    "admin_deleted": gettext_noop("Admin deleted"),
+    "alert_test": gettext_noop("Alert test"),
+    "api_called": gettext_noop("API called"),
+    "api_token_created": gettext_noop("API token created"),
+    "crm_channel_opened": gettext_noop("CRM channel opened"),
+    "crm_channel_renewed": gettext_noop("CRM channel renewed"),
+    "cron_added": gettext_noop("Cron added"),
+    "cron_cancelled": gettext_noop("Cron cancelled"),
+    "cron_changed": gettext_noop("Cron changed"),
+    "cron_removed": gettext_noop("Cron removed"),
+    "cron_triggered": gettext_noop("Cron triggered"),
+    "forward_resumed": gettext_noop("Forward resumed"),
+    "forward_retried": gettext_noop("Forward retried"),
+    "forward_stopped": gettext_noop("Forward stopped"),
+    "health_check": gettext_noop("Health check"),
+    "health_check_all": gettext_noop("Health check all"),
+    "incident_noted": gettext_noop("Incident noted"),
+    "integration_changed": gettext_noop("Integration changed"),
+    "login": gettext_noop("Login"),
+    "logout": gettext_noop("Logout"),
+    "maintenance_declared": gettext_noop("Maintenance declared"),
+    "maintenance_ended": gettext_noop("Maintenance ended"),
+    "oauth_all_refreshed": gettext_noop("OAuth all refreshed"),
+    "oauth_changed": gettext_noop("OAuth changed"),
+    "oauth_connect_started": gettext_noop("OAuth connect started"),
+    "oauth_connected": gettext_noop("OAuth connected"),
+    "oauth_imported": gettext_noop("OAuth imported"),
+    "oauth_refreshed": gettext_noop("OAuth refreshed"),
+    "oauth_revoke_asked": gettext_noop("OAuth revoke asked"),
+    "oauth_revoked": gettext_noop("OAuth revoked"),
+    "password_changed": gettext_noop("Password changed"),
+    "permission_denied": gettext_noop("Permission denied"),
+    "retry_queue_run": gettext_noop("Retry queue run"),
+    "token_key_forgotten": gettext_noop("Token key forgotten"),
+    "token_keys_rotated": gettext_noop("Token keys rotated"),
+    "webhook_backfill_asked": gettext_noop("Webhook backfill asked"),
+    "webhook_backfilled": gettext_noop("Webhook backfilled"),
+    "webhook_changed": gettext_noop("Webhook changed"),
+    "webhook_registrations_checked": gettext_noop("Webhook registrations checked"),
+    "webhook_replayed": gettext_noop("Webhook replayed"),
+    "webhook_reverified": gettext_noop("Webhook reverified"),
+    "webhook_tested": gettext_noop("Webhook tested"),
+    "webhook_verification_failed": gettext_noop("Webhook verification failed"),
+    "webhooks_replay_cancelled": gettext_noop("Webhooks replay cancelled"),
+    "webhooks_replayed": gettext_noop("Webhooks replayed"),
+}
+"""The actions' names in a list to choose from."""
+_NAMES = {
+    "is_active": gettext_noop("switched on"),
+    "health_check_interval_minutes": gettext_noop("minutes between checks"),
+}
 _EMPTY = "–"
 
 
@@ -81,7 +140,7 @@ def sentence(row: Activity, name: str) -> str:
     pattern = FAILED.get(row.action, "") if row.outcome == "failure" else ""
     pattern = pattern or _switch(row) or DONE.get(row.action, "")
     told = {key: told for key, value in row.details.items() if (told := text(value)) != _EMPTY}
-    words = pattern.format_map(_Told(told, it=name or "everything"))
+    words = _(pattern).format_map(_Told(told, it=name or _("everything"))) if pattern else ""
     return " ".join(words.split()).rstrip(":")
 
 
@@ -101,8 +160,7 @@ class _Told(dict[str, str]):
 
 def label(action: str) -> str:
     """An action's name in a list to choose from: "oauth_refreshed" → "OAuth refreshed"."""
-    words = action.replace("_", " ").capitalize()
-    return words.replace("Oauth", "OAuth").replace("Api", "API").replace("Crm", "CRM")
+    return _(LABELS[action]) if action in LABELS else action.replace("_", " ").capitalize()
 
 
 # --- Details ---------------------------------------------------------------------------------------------------------
@@ -126,7 +184,7 @@ def text(value: Any) -> str:
         case None | "" | [] | {}:
             return _EMPTY
         case bool():
-            return "yes" if value else "no"
+            return _("yes") if value else _("no")
         case list() if not any(isinstance(one, dict | list) for one in value):
             return ", ".join(text(one) for one in value)
         case dict() | list():
@@ -153,4 +211,4 @@ def _flat(value: Any) -> dict[str, Any]:
 
 
 def _name(key: str) -> str:
-    return _NAMES.get(key, key.replace("_", " "))
+    return _(_NAMES[key]) if key in _NAMES else key.replace("_", " ")

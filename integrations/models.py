@@ -4,6 +4,7 @@ from django.core.validators import MinValueValidator
 from django.db import models
 from django.db.models import Q
 from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
 
 from integrations import ids
 from integrations.providers import spec
@@ -44,19 +45,19 @@ class Declared(Stamped):
 
 
 class HealthStatus(models.TextChoices):
-    HEALTHY = "healthy", "Healthy"
-    DEGRADED = "degraded", "Degraded"
-    DOWN = "down", "Down"
-    UNKNOWN = "unknown", "Unknown"
+    HEALTHY = "healthy", _("Healthy")
+    DEGRADED = "degraded", _("Degraded")
+    DOWN = "down", _("Down")
+    UNKNOWN = "unknown", _("Unknown")
 
 
 class Category(models.TextChoices):
-    PAYMENT = "payment", "Payment"
-    CRM = "crm", "CRM"
-    KYC = "kyc", "KYC"
-    COVERAGE = "coverage", "Coverage"
-    COMMUNICATION = "communication", "Communication"
-    LOCATION = "location", "Location"
+    PAYMENT = "payment", _("Payment")
+    CRM = "crm", _("CRM")
+    KYC = "kyc", _("KYC")
+    COVERAGE = "coverage", _("Coverage")
+    COMMUNICATION = "communication", _("Communication")
+    LOCATION = "location", _("Location")
 
 
 class Integration(Declared):
@@ -117,6 +118,11 @@ class Integration(Declared):
 
         return providers.get(self.slug)
 
+    @property
+    def icon(self) -> str:
+        """The name, at lucide.dev, of the drawing that stands for it."""
+        return self.spec.icon if self.spec else "plug"
+
 
 class ApiMetric(models.Model):
     """One outbound call or probe, written by the door that made it (`integrations/http.py`)."""
@@ -127,9 +133,9 @@ class ApiMetric(models.Model):
 
     id = models.UUIDField(primary_key=True, default=ids.new, editable=False)
     integration = models.ForeignKey(Integration, on_delete=models.CASCADE, related_name="metrics", db_index=False)
-    endpoint = models.CharField(max_length=200, help_text="The path's template; never a query string or body.")
+    endpoint = models.CharField(max_length=200, help_text=_("The path's template; never a query string or body."))
     method = models.CharField(max_length=10)
-    status_code = models.PositiveSmallIntegerField(null=True, blank=True, help_text="Empty: no answer came.")
+    status_code = models.PositiveSmallIntegerField(null=True, blank=True, help_text=_("Empty: no answer came."))
     response_time_ms = models.PositiveIntegerField()
     rate_limit_remaining = models.PositiveIntegerField(null=True, blank=True)
     rate_limit_limit = models.PositiveIntegerField(null=True, blank=True)
@@ -179,7 +185,7 @@ class Activity(models.Model):
 
     class Meta:
         db_table = "integration_activity_log"
-        verbose_name_plural = "activity"
+        verbose_name_plural = _("activity")
         default_permissions = ("view",)
         constraints = [
             models.UniqueConstraint(fields=["once_key"], name="activity_once_key"),
@@ -192,6 +198,13 @@ class Activity(models.Model):
             models.Index(fields=["-created_at", "-id"], name="activity_recent"),
             models.Index(fields=["integration_slug", "-created_at"], name="activity_by_integration"),
             models.Index(fields=["username", "-created_at"], name="activity_by_actor"),
+            models.Index(fields=["action", "-created_at"], name="activity_by_action"),
+            models.Index(fields=["request_id", "-created_at"], name="activity_by_request"),
+            models.Index(
+                fields=["outcome", "-created_at"],
+                condition=Q(outcome__in=["failure", "refused"]),
+                name="activity_by_outcome",
+            ),
         ]
 
     def __str__(self) -> str:

@@ -1,7 +1,7 @@
 """What every page has in common: one URL for page and fragment, who may open it, and how an action answers."""
 
 from collections.abc import Callable
-from functools import wraps
+from functools import lru_cache, wraps
 from typing import Any, Concatenate, ParamSpec
 from urllib.parse import urlsplit, urlunsplit
 
@@ -13,6 +13,7 @@ from django.shortcuts import redirect, render
 from django.urls import Resolver404, resolve
 from django.utils.cache import patch_vary_headers
 from django.utils.http import url_has_allowed_host_and_scheme
+from django.utils.translation import gettext as _
 from django_htmx.middleware import HtmxDetails
 
 from integrations import activity, actor, permissions
@@ -80,9 +81,21 @@ def requires(perm: Perm | None) -> Callable[[View[P]], View[P]]:
                 return _wait(request, seconds)
             return view(request, *args, **kwargs)
 
+        guarded.perm = perm  # type: ignore[attr-defined]  # read by `opens`
         return guarded
 
     return decorate
+
+
+def opens(href: str, user: User) -> bool:
+    """Whether `user` may open the page at this address, as its own door would say."""
+    perm = _perm_at(href)
+    return perm is None or permissions.may_somewhere(user, perm)
+
+
+@lru_cache(maxsize=64)  # asked for each link of the navigation, on every page
+def _perm_at(href: str) -> Perm | None:
+    return getattr(resolve(href).func, "perm", None)
 
 
 def demand(request: PageRequest, perm: Perm, integration: Integration | None = None) -> None:
@@ -130,11 +143,12 @@ def _too_many(request: PageRequest) -> int:
 
 
 def _wait(request: PageRequest, seconds: int) -> HttpResponse:
-    text = f"More than {ACTION_RATE} by one person. Try again in {seconds} s."
+    title = _("Too many actions")
+    text = _("More than {rate} by one person. Try again in {n} s.").format(rate=ACTION_RATE, n=seconds)
     if not request.htmx:
-        messages.warning(request, f"Too many actions. {text}")
+        messages.warning(request, f"{title}. {text}")
         return redirect(settings.LOGIN_REDIRECT_URL)
-    response = toast(request, title="Too many actions", text=text, tone="warning", status=429)
+    response = toast(request, title=title, text=text, tone="warning", status=429)
     response["Retry-After"] = str(seconds)
     return response
 

@@ -11,6 +11,8 @@ from django.db.models import Q
 from django.http import QueryDict
 from django.utils import timezone
 from django.utils.dateparse import parse_date
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop
 
 from integrations import activity, deeds, permissions, seek
 from integrations.accounts.models import User
@@ -22,7 +24,11 @@ PAGE = 50
 LIMIT = 200
 """How far a list may grow by itself before it starts anew from the top."""
 EXPORT_PAGE = 1000
-OUTCOMES = {activity.SUCCESS: "Done", activity.FAILURE: "Failed", activity.REFUSED: "Refused"}
+OUTCOMES = {
+    activity.SUCCESS: gettext_noop("Done"),
+    activity.FAILURE: gettext_noop("Failed"),
+    activity.REFUSED: gettext_noop("Refused"),
+}
 _TONES = {activity.SUCCESS: "healthy", activity.FAILURE: "down", activity.REFUSED: "degraded"}
 
 
@@ -67,6 +73,11 @@ class Filters:
         } | more  # fmt: skip
         return urlencode({name: value for name, value in told.items() if value})
 
+    def exact(self) -> str:
+        """The same as a query of the API, for the export: as moments, for its days aren't the reader's."""
+        since, until = (moment.isoformat() if moment else "" for moment in (self.since, self.until))
+        return self.query(**{"from": since, "to": until})
+
 
 def _instant(text: str, at: time) -> datetime | None:
     """The first or last instant of a day here; None for what is no day."""
@@ -97,6 +108,7 @@ class Row:
     integration: str
     slug: str
     icon: str
+    done: bool
     label: str
     tone: str
     at: datetime
@@ -115,7 +127,8 @@ class Row:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trail:
-    """`floor` is where its last row stands; `older` and `newest` are query strings, `older` "" when that was all.
+    """`floor` is where its last row stands; `older`, `newest` and `export` are query strings, `older` "" when that was
+    all.
     `doubtful`: the numbers of those rows that don't fit the chain."""
 
     filters: Filters
@@ -123,6 +136,7 @@ class Trail:
     floor: str
     older: str
     newest: str
+    export: str
     starts_anew: bool
     doubtful: tuple[int, ...]
     integrations: tuple[tuple[str, str], ...]
@@ -168,11 +182,12 @@ def read(user: User, filters: Filters, *, before: Place | None = None, floor: Pl
         floor=str(last) if last else "",
         older=filters.query(before=str(last)) if more else "",
         newest=filters.query(),
+        export=filters.exact(),
         starts_anew=floor is None or grew_too_long,
         doubtful=tuple(sorted(doubtful)),
         integrations=tuple((one.slug, one.name) for one in seen.values()),
         actions=_actions(filters.action),
-        outcomes=tuple(OUTCOMES.items()),
+        outcomes=tuple((value, _(label)) for value, label in OUTCOMES.items()),
     )
 
 
@@ -235,7 +250,8 @@ def _row(row: Activity, integration: Integration | None, doubtful: bool) -> Row:
         integration=integration.name if integration else row.integration_slug,
         slug=integration.slug if integration else "",
         icon=_icon(row, integration),
-        label=OUTCOMES.get(row.outcome, row.outcome),
+        done=row.outcome == activity.SUCCESS,
+        label=_(OUTCOMES[row.outcome]) if row.outcome in OUTCOMES else row.outcome,
         tone=_TONES.get(row.outcome, "unknown"),
         at=row.created_at,
         changes=deeds.changes(row.details),
@@ -249,7 +265,7 @@ def _row(row: Activity, integration: Integration | None, doubtful: bool) -> Row:
 
 def _icon(row: Activity, integration: Integration | None) -> str:
     if integration:
-        return integration.spec.icon if integration.spec else "plug"
+        return integration.icon
     if row.action.startswith("cron_"):
         return "calendar-clock"
     return "shield-alert" if row.outcome == activity.REFUSED else "user-round"

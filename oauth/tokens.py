@@ -89,7 +89,7 @@ class Line:
 
     @property
     def icon(self) -> str:
-        return self.integration.spec.icon if self.integration.spec else "plug"
+        return self.integration.icon
 
     @property
     def tone(self) -> str:

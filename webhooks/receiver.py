@@ -66,7 +66,7 @@ def _line(webhook: Webhook, counted: tuple[int, int], turned: int) -> Line:
     return Line(
         pk=webhook.pk,
         integration=webhook.integration.name,
-        icon=icon_of(webhook),
+        icon=webhook.integration.icon,
         url=settings.PUBLIC_URL + webhook.webhook_url,
         tone=tone,
         label=label,
@@ -105,10 +105,6 @@ def _refusals(webhooks: Collection[UUID], now: datetime) -> Counter[UUID]:
     for pk, reasons in rows.values_list("webhook_id", "reasons"):
         found[pk] += sum(reasons.values())
     return found
-
-
-def icon_of(webhook: Webhook) -> str:
-    return webhook.integration.spec.icon if webhook.integration.spec else "plug"
 
 
 # --- One -------------------------------------------------------------------------------------------------------------
@@ -194,7 +190,7 @@ def page(webhook: Webhook, user: User, *, tab: str, now: datetime) -> Page:
     numbers = {"refused": counts.refused_open, "forwards": counts.forwards_failed + counts.forwards_stopped}
     return Page(
         webhook=webhook,
-        icon=icon_of(webhook),
+        icon=webhook.integration.icon,
         url=settings.PUBLIC_URL + webhook.webhook_url,
         forward_url=bare(webhook.forward_url),
         tone=tone,

@@ -14,7 +14,8 @@ function make(tag, className, text) {
 
 // How numbers and times are said: in the page's language and the installation's time zone.
 function speech({ step, t, zone }) {
-  const lang = document.documentElement.lang, number = new Intl.NumberFormat("en"); // 1,200, as the server writes it
+  const { lang } = document.documentElement;
+  const number = new Intl.NumberFormat(lang.startsWith("en") ? "en" : lang); // 1,200, as the server writes it
   const time = (options) => new Intl.DateTimeFormat(lang, { timeZone: zone, hourCycle: "h23", ...options });
   const day = { day: "numeric", month: "short" }, clock = { hour: "2-digit", minute: "2-digit" };
   const axis = time(t.at(-1) - t[0] > 2 * DAY ? day : clock), point = time({ weekday: "short", ...day, ...(step < DAY && clock) });

@@ -1,5 +1,6 @@
 // Lists that grow at their top ([data-rows]): how many came above what is being read, rows that are chosen, and keys.
 import { meant } from "./keys.js";
+import { counted } from "./words.js";
 
 const find = (id) => document.getElementById(id);
 const on = (type, listener, options) => document.addEventListener(type, listener, options);
@@ -18,7 +19,7 @@ function tell(number) {
   const button = find("waiting")?.querySelector("button");
   if (!button) return;
   button.hidden = number === "0";
-  button.querySelector("span").textContent = `${number} new event${number === "1" ? "" : "s"}`;
+  button.querySelector("span").textContent = counted("newEvents", parseInt(number), number);
 }
 
 function count() {

@@ -1,6 +1,7 @@
 // Everything the pages do by themselves: delegated listeners only, no inline handlers, no eval.
 import { openKeys } from "./keys.js";
 import { openPalette } from "./palette.js";
+import { text } from "./words.js";
 
 const root = document.documentElement;
 const find = (id) => document.getElementById(id);
@@ -26,11 +27,11 @@ const actions = {
     const said = (button.dataset.said ??= label.textContent);
     try {
       await navigator.clipboard.writeText(source.textContent);
-      label.textContent = "Copied";
+      label.textContent = text("copied");
     } catch { // no clipboard over plain HTTP: select it, the rest is Ctrl+C
       source.closest("details.aside")?.setAttribute("open", "");
       getSelection().selectAllChildren(source);
-      label.textContent = "Selected";
+      label.textContent = text("selected");
     }
     setTimeout(() => (label.textContent = said), 2000);
   },
@@ -134,10 +135,10 @@ on("htmx:confirm", (event) => {
   const dialog = find("confirm"), { confirmTitle, confirmLabel } = ctx.sourceElement.dataset;
   if (!ctx.confirm || !dialog) return;
   event.preventDefault();
-  dialog.querySelector("h2").textContent = confirmTitle || "Are you sure?";
+  dialog.querySelector("h2").textContent = confirmTitle || text("sure");
   dialog.querySelector("p").textContent = ctx.confirm;
   const ok = dialog.querySelector("[value=ok]");
-  ok.textContent = confirmLabel || "Continue";
+  ok.textContent = confirmLabel || text("continue");
   ok.dataset.variant = "confirmDanger" in ctx.sourceElement.dataset ? "destructive" : "primary";
   const reason = find("confirm-reason");
   reason.value = "";

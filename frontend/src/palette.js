@@ -1,5 +1,7 @@
 // The command palette (⌘K). Its options come from the server once a page, when it is first opened; what is typed sorts
 // them here. They are links and buttons like any other: choosing one clicks it.
+import { counted, text } from "./words.js";
+
 const RECENT = "palette", KEPT = 5, SHOWN = 60;
 const find = (id) => document.getElementById(id);
 const on = (type, listener, capture) => document.addEventListener(type, listener, capture);
@@ -15,26 +17,26 @@ export function openPalette() {
   input().value = "";
   palette().showModal();
   if (options().length) return arrange();
-  say("Loading…");
+  say(text("loading"));
   htmx.trigger(find("palette-all"), "fill");
 }
 
 // ---- What fits, best first -------------------------------------------------------------------------------------------
 
-// How well `text` fits: every word typed must be in it, as a beginning (3), a part (2) or letters in that order (1).
-export function score(text, typed) {
+// How well `words` fit: every word typed must be in it, as a beginning (3), a part (2) or letters in that order (1).
+export function score(words, typed) {
   let sum = 0;
   for (const word of typed.split(/\s+/).filter(Boolean)) {
-    const one = text.startsWith(word) || text.includes(` ${word}`) ? 3 : text.includes(word) ? 2 : inOrder(text, word) ? 1 : 0;
+    const one = words.startsWith(word) || words.includes(` ${word}`) ? 3 : words.includes(word) ? 2 : inOrder(words, word) ? 1 : 0;
     if (!one) return 0;
     sum += one;
   }
   return sum;
 }
 
-function inOrder(text, letters) {
+function inOrder(words, letters) {
   let at = -1;
-  return [...letters].every((letter) => (at = text.indexOf(letter, at + 1)) >= 0);
+  return [...letters].every((letter) => (at = words.indexOf(letter, at + 1)) >= 0);
 }
 
 function arrange() {
@@ -44,14 +46,14 @@ function arrange() {
   const found = options().map((option) => ({ option, rank: rank(option) })).filter(({ rank }) => rank).sort(before);
   const groups = new Map();
   for (const { option, rank } of found.slice(0, SHOWN)) {
-    const name = !typed && rank > 1 ? "Recent" : option.dataset.group;
+    const name = !typed && rank > 1 ? text("recent") : option.dataset.group;
     groups.set(name, [...(groups.get(name) ?? []), option]);
   }
   find("palette-all").append(...options(list()));
   list().replaceChildren(...[...groups].map(drawn));
   list().scrollTop = 0;
   choose(options(list())[0]);
-  say(found.length ? `${found.length} found` : `Nothing fits “${input().value.trim()}”`);
+  say(found.length ? counted("found", found.length) : text("nothingFits", { typed: input().value.trim() }));
 }
 
 function drawn([name, members]) {
@@ -88,7 +90,7 @@ function remember(key) {
 on("input", ({ target }) => { if (target === input()) arrange(); });
 on("htmx:after:swap", ({ detail }) => { if (detail.ctx.target?.id === "palette-all") arrange(); });
 for (const failure of ["htmx:response:error", "htmx:error"])
-  on(failure, ({ detail }) => { if (detail.ctx?.sourceElement?.id === "palette-all") say("The list did not come. Close it and try again."); });
+  on(failure, ({ detail }) => { if (detail.ctx?.sourceElement?.id === "palette-all") say(text("noList")); });
 
 on("keydown", (event) => {
   if (event.target !== input() || event.isComposing) return;

@@ -113,7 +113,7 @@ def _grant(key: str, rows: Sequence[Integration], now: datetime) -> Finding | No
         severity=Alarm.Severity.CRITICAL if down else Alarm.Severity.WARNING,
         about=tuple(row.slug for row in concerned),
         title=_title(names, len(concerned), grant, dying=bool(dying) and not failing)[:200],
-        text="\n".join(part for part in (*said, f"What to do: {_advice(rows[0].token)}", shared) if part),
+        text="\n".join(part for part in (*said, _what_to_do(_advice(rows[0].token), said), shared) if part),
     )
 
 
@@ -129,6 +129,11 @@ def _ends(dying: Sequence[Integration], grant: Grant) -> Iterator[str]:
     for row in dying:
         if row.token.expires_at and grant.state in (State.CONNECTED, State.RETRYING):
             yield f"{row.name}: its token ends {words.moment(row.token.expires_at)}."
+
+
+def _what_to_do(advice: str, said: Sequence[str]) -> str:
+    """Not what the provider's refusal has just said: "…: connect it again."."""
+    return "" if advice.rstrip(".").lower() in " ".join(said).lower() else f"What to do: {advice}"
 
 
 def _advice(token: Token) -> str:

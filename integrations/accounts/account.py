@@ -10,6 +10,8 @@ from django import forms
 from django.conf import settings
 from django.contrib.auth.forms import PasswordChangeForm
 from django.db import transaction
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop
 
 from integrations import activity, permissions
 from integrations.accounts.models import User
@@ -17,11 +19,11 @@ from integrations.actor import Actor
 from integrations.permissions import Perm
 
 _WORDS = {
-    Perm.READ: "See integrations, their health, deliveries, tokens' states and jobs",
-    Perm.MANAGE: "Check, connect and revoke integrations, change their settings",
-    Perm.OAUTH_REFRESH: "Refresh OAuth tokens",
-    Perm.WEBHOOKS_REPLAY: "Replay deliveries and send test events",
-    Perm.CRON_TRIGGER: "Start jobs by hand",
+    Perm.READ: gettext_noop("See integrations, their health, deliveries, tokens' states and jobs"),
+    Perm.MANAGE: gettext_noop("Check, connect and revoke integrations, change their settings"),
+    Perm.OAUTH_REFRESH: gettext_noop("Refresh OAuth tokens"),
+    Perm.WEBHOOKS_REPLAY: gettext_noop("Replay deliveries and send test events"),
+    Perm.CRON_TRIGGER: gettext_noop("Start jobs by hand"),
 }
 
 
@@ -37,6 +39,8 @@ class Right:
 
 @dataclass(frozen=True, slots=True)
 class Account:
+    """`nowhere`: no page is open, for all of them show what may be read."""
+
     roles: tuple[str, ...]
     rights: tuple[Right, ...]
     nowhere: bool
@@ -44,19 +48,19 @@ class Account:
 
 def of(user: User) -> Account:
     rights = tuple(_right(user, perm) for perm in Perm)
-    roles = ("Superuser",) if user.is_superuser else ()
+    roles = (_("Superuser"),) if user.is_superuser else ()
     return Account(
         roles=(*roles, *user.groups.order_by("name").values_list("name", flat=True)),
         rights=rights,
-        nowhere=not any(right.everywhere or right.on for right in rights),
+        nowhere=not permissions.may_somewhere(user, Perm.READ),
     )
 
 
 def _right(user: User, perm: Perm) -> Right:
     if permissions.may(user, perm):
-        return Right(perm.public_name, _WORDS[perm], everywhere=True)
+        return Right(perm.public_name, _(_WORDS[perm]), everywhere=True)
     names = permissions.visible(user, perm).order_by("name").values_list("name", flat=True)
-    return Right(perm.public_name, _WORDS[perm], everywhere=False, on=tuple(names))
+    return Right(perm.public_name, _(_WORDS[perm]), everywhere=False, on=tuple(names))
 
 
 @cache
@@ -93,4 +97,5 @@ class Preferences(forms.ModelForm[User]):
 
     def __init__(self, *args: object, **kwargs: object) -> None:
         super().__init__(*args, **kwargs)  # type: ignore[arg-type]  # handed on as they came
-        self.fields["time_zone"].choices = [("", f"This installation's ({settings.TIME_ZONE})"), *zones()]  # type: ignore[attr-defined]  # of a ChoiceField
+        own = _("This installation's ({zone})").format(zone=settings.TIME_ZONE)
+        self.fields["time_zone"].choices = [("", own), *zones()]  # type: ignore[attr-defined]  # of a ChoiceField

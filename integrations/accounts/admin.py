@@ -4,6 +4,7 @@ from django.contrib.auth.models import Group
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
 
 from integrations.accounts.models import ApiToken, User
 from integrations.adminsite import AuditedAdmin
@@ -12,7 +13,7 @@ from integrations.adminsite import AuditedAdmin
 @admin.register(User)
 class PersonAdmin(UserAdmin, AuditedAdmin[User]):  # type: ignore[type-arg]  # Django's class takes no argument
     list_display = ["username", "email", "first_name", "last_name", "is_superuser", "is_active", "last_login"]
-    fieldsets = [*(UserAdmin.fieldsets or ()), ("Pages", {"fields": ["single_keys"]})]
+    fieldsets = [*(UserAdmin.fieldsets or ()), (_("Pages"), {"fields": ["single_keys"]})]
     add_fieldsets = [(None, {"fields": ["username", "email", "password1", "password2"]})]
 
 
@@ -37,7 +38,7 @@ class ApiTokenAdmin(AuditedAdmin[ApiToken]):
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
 
-    @admin.action(description="Revoke the selected tokens")
+    @admin.action(description=_("Revoke the selected tokens"))
     def revoke(self, request: HttpRequest, chosen: QuerySet[ApiToken]) -> None:
         for token in chosen.filter(revoked_at=None):
             ApiToken.objects.filter(pk=token.pk).update(revoked_at=timezone.now())

@@ -1,7 +1,8 @@
 from django.apps import AppConfig
+from django.utils.translation import gettext_lazy
 
 
 class AccountsConfig(AppConfig):
     name = "integrations.accounts"
     label = "accounts"
-    verbose_name = "People and API tokens"
+    verbose_name = gettext_lazy("People and API tokens")

@@ -8,6 +8,8 @@ from django.contrib.auth.models import AbstractUser
 from django.db import models
 from django.db.models import Q
 from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from integrations import ids
 
@@ -16,9 +18,11 @@ TOKEN_PREFIX = "cti_"  # noqa: S105 - the public part: secret scanners recognise
 
 class User(AbstractUser):
     id = models.UUIDField(primary_key=True, default=ids.new, editable=False)
-    email = models.EmailField("e-mail address", unique=True)
-    time_zone = models.CharField(max_length=64, blank=True, default="", help_text="Empty: the installation's.")
-    single_keys = models.BooleanField("single-key shortcuts", default=True)
+    email = models.EmailField(gettext_lazy("e-mail address"), unique=True)
+    time_zone = models.CharField(
+        max_length=64, blank=True, default="", help_text=gettext_lazy("Empty: the installation's.")
+    )
+    single_keys = models.BooleanField(gettext_lazy("single-key shortcuts"), default=True)
 
     # For one request: the permissions an API token is confined to; empty means no confinement (`permissions.limit`).
     limited_to: frozenset[str] = frozenset()
@@ -29,9 +33,9 @@ class User(AbstractUser):
     def role_name(self) -> str:
         """The first role in words, for the foot of the page."""
         if self.is_superuser:
-            return "Superuser"
+            return _("Superuser")
         group = self.groups.order_by("name").first()
-        return group.name if group else "No role"
+        return group.name if group else _("No role")
 
 
 class ApiTokenQuerySet(models.QuerySet["ApiToken"]):
@@ -46,8 +50,10 @@ class ApiToken(models.Model):
     user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="api_tokens")
     name = models.CharField(max_length=100)
     digest = models.CharField(max_length=64, unique=True, editable=False)
-    hint = models.CharField(max_length=12, editable=False, help_text="The token's first characters.")
-    scopes = models.JSONField(default=list, blank=True, help_text="Permissions it is limited to; empty = its user's.")
+    hint = models.CharField(max_length=12, editable=False, help_text=gettext_lazy("The token's first characters."))
+    scopes = models.JSONField(
+        default=list, blank=True, help_text=gettext_lazy("Permissions it is limited to; empty = its user's.")
+    )
     expires_at = models.DateTimeField(null=True, blank=True)
     last_used_at = models.DateTimeField(null=True, blank=True, editable=False)
     revoked_at = models.DateTimeField(null=True, blank=True)
@@ -57,7 +63,7 @@ class ApiToken(models.Model):
 
     class Meta:
         db_table = "accounts_api_token"
-        verbose_name = "API token"
+        verbose_name = gettext_lazy("API token")
         ordering = ["-created_at"]
 
     def __str__(self) -> str:

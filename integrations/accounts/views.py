@@ -13,6 +13,7 @@ from django.http.response import HttpResponseBase
 from django.shortcuts import redirect, render
 from django.utils import timezone
 from django.utils.decorators import method_decorator
+from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_POST
 from django_htmx.http import HttpResponseClientRedirect
 
@@ -92,7 +93,8 @@ def change_password(request: PageRequest) -> HttpResponse:
     if not accounts.change_password(form, actor=actor.of(request), now=timezone.now()):
         return _account(request, form)
     update_session_auth_hash(request, request.user)
-    return pages.answer(request, title="Your password is changed", text="Other sessions have ended.", back="account")
+    title, text = _("Your password is changed"), _("Other sessions have ended.")
+    return pages.answer(request, title=title, text=text, back="account")
 
 
 @require_POST
@@ -100,21 +102,18 @@ def change_password(request: PageRequest) -> HttpResponse:
 def change_preferences(request: PageRequest) -> HttpResponse:
     form = accounts.Preferences(request.POST, instance=request.user)
     if not form.is_valid():
-        return pages.answer(
-            request, title="Not saved", text="There is no such time zone.", tone="error", back="account"
-        )
+        text = _("There is no such time zone.")
+        return pages.answer(request, title=_("Not saved"), text=text, tone="error", back="account")
     User.objects.filter(pk=request.user.pk).update(**form.cleaned_data)
-    return pages.answer(request, title="Saved", text="It holds from this page on.", back="account")
+    return pages.answer(request, title=_("Saved"), text=_("It holds from this page on."), back="account")
 
 
 def _account(request: PageRequest, form: PasswordChangeForm) -> HttpResponse:
-    shown = accounts.of(request.user)
     context = {
-        "account": shown,
+        "account": accounts.of(request.user),
         "form": form,
         "zones": accounts.zones(),
         "now": timezone.now(),
         "installation_zone": settings.TIME_ZONE,
-        "nowhere_to_go": shown.nowhere,
     }
     return render(request, "accounts/account.html", context)

@@ -15,9 +15,11 @@ from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.html import format_html
 from django.utils.safestring import SafeString, mark_safe
+from django.utils.translation import get_language, gettext_noop
+from django.utils.translation import gettext as _
 
 from integrations import permissions
-from integrations.models import Integration
+from integrations.models import HealthStatus, Integration
 
 if TYPE_CHECKING:
     from integrations.accounts.models import User
@@ -26,6 +28,10 @@ register = template.Library()
 
 NONE = "–"
 _BREAK = "\u00a0"  # a figure stays with its unit
+_UNITS = (
+    (1, gettext_noop("{n} s"), 90), (60, gettext_noop("{n} min"), 90), (3600, gettext_noop("{n} h"), 48)
+)  # fmt: skip
+_DAYS = (86_400, gettext_noop("{n} d"))
 
 
 @register.filter(name="may")
@@ -88,40 +94,38 @@ def duration(value: timedelta | float | None) -> str:
     if value is None:
         return NONE
     seconds = abs(int(value.total_seconds() if isinstance(value, timedelta) else value))
-    for size, unit, below in ((1, "s", 90), (60, "min", 90), (3600, "h", 48)):
-        if seconds < size * below:
-            return f"{seconds // size}{_BREAK}{unit}"
-    return f"{seconds // 86_400}{_BREAK}d"
+    size, unit = next(((size, unit) for size, unit, below in _UNITS if seconds < size * below), _DAYS)
+    return _(unit).format(n=seconds // size).replace(" ", _BREAK)
 
 
 @register.filter
 def ago(moment: datetime | None, now: datetime | None = None) -> str:
     """How long before (or after) `now`: "just now", "7 min ago", "in 2 h"; a date when two weeks lie between."""
     if moment is None:
-        return "never"
+        return _("never")
     span = (now or timezone.now()) - moment
     if abs(span) > timedelta(days=14):
         return date_format(timezone.localtime(moment), "j M Y")
     if abs(span) < timedelta(seconds=10):
-        return "just now" if span >= timedelta(0) else "now"
-    return f"{duration(span)} ago" if span > timedelta(0) else f"in {duration(span)}"
+        return _("just now") if span >= timedelta(0) else _("now")
+    return (_("{span} ago") if span > timedelta(0) else _("in {span}")).format(span=duration(span))
 
 
 @register.filter
 def lasting(since: datetime, now: datetime | None = None) -> str:
     """How long something has been going on: "for 3 h"."""
     span = (now or timezone.now()) - since
-    return "just now" if span < timedelta(minutes=1) else f"for {duration(span)}"
+    return _("just now") if span < timedelta(minutes=1) else _("for {span}").format(span=duration(span))
 
 
 @register.filter
 def exact(moment: datetime | None) -> str:
     """The very second, in the reader's time zone: "4 Nov 2026, 14:02:11 SAST"."""
-    return _exact(moment, timezone.get_current_timezone_name()) if moment else ""
+    return _exact(moment, timezone.get_current_timezone_name(), get_language()) if moment else ""
 
 
 @lru_cache(maxsize=4096)  # a page shows the same moments again at every poll
-def _exact(moment: datetime, zone: str) -> str:
+def _exact(moment: datetime, zone: str, language: str | None) -> str:  # `language` is there for the cache
     return date_format(timezone.localtime(moment, ZoneInfo(zone)), "j M Y, H:i:s T")
 
 
@@ -129,13 +133,19 @@ def _exact(moment: datetime, zone: str) -> str:
 def when(moment: datetime | None, now: datetime | None = None) -> SafeString | str:
     """`moment` as people say it, with the very second on hover and for machines."""
     if moment is None:
-        return "never"
+        return _("never")
     return format_html(
         '<time datetime="{}" title="{}">{}</time>',
         moment.isoformat(timespec="seconds"),
         exact(moment),
         ago(moment, now),
     )
+
+
+@register.filter
+def health(status: str) -> str:
+    """How an integration is, in a word: "down" → "Down"."""
+    return str(HealthStatus(status).label) if status in HealthStatus.values else str(status).capitalize()
 
 
 @register.filter

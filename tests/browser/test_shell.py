@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from healthchecks import services as health
 from integrations.accounts.models import User
@@ -76,6 +76,27 @@ def test_the_palette_works_by_touch_and_asks_where_the_page_would(enter: Enter, 
     assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
     page.get_by_role("button", name="Close").click()
     expect(page.get_by_role("combobox", name="Page")).to_be_hidden()
+
+
+def test_scripts_count_as_the_language_of_the_page_does(
+    enter: Enter, quiet_page: Page, alice: User, registry: dict[str, Integration]
+) -> None:
+    """Polish has three plurals: 1, what ends in 2 to 4 (but not 12 to 14), and the others."""
+
+    def in_polish(route: Route) -> None:
+        answer = route.fetch()
+        page = answer.text().replace('lang="en-ZA"', 'lang="pl"')
+        for example, words in (("0", "{n} many"), ("2", "{n} few"), ("5", "{n} many")):
+            page = page.replace(f'"{example}": "{{n}} found"', f'"{example}": "{words}"')
+        route.fulfill(response=answer, body=page)
+
+    quiet_page.route(re.compile(f"{OVERVIEW}$"), in_polish)
+    page = enter(alice, OVERVIEW)
+    page.keyboard.press("Control+k")
+    told = page.locator("#palette-note")
+    expect(told).to_have_text("34 few")
+    page.get_by_role("combobox", name="Page").fill("zoho")
+    expect(told).to_have_text("8 many")
 
 
 def test_shortcuts_work_help_and_rest_while_somebody_types(enter: Enter, alice: User) -> None:

@@ -99,6 +99,10 @@ def test_filters_come_from_the_address_and_ignore_what_is_not_theirs() -> None:
     assert filters == dashboard.Filters(q="zoho", category="crm", oauth=True)
 
 
+def test_one_that_outlived_its_provider_has_an_icon_too() -> None:
+    assert [Integration(slug=slug).icon for slug in ("resend", "gone")] == ["mail", "plug"]
+
+
 def test_layers_bear_whatever_the_column_holds() -> None:
     stored = [{"layer": "api", "status": "down", "seen": "503", "rule": "api_failing"}, "nonsense", {"status": "down"}]
     assert dashboard.read_layers(stored) == (dashboard.Layer("api", "API", "down", "503", "api_failing"),)

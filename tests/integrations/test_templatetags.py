@@ -24,6 +24,11 @@ def test_ms(value: float | None, text: str) -> None:
     assert tags.ms(value).replace("\xa0", " ") == text
 
 
+@pytest.mark.parametrize(("status", "word"), [("down", "Down"), ("unknown", "Unknown"), ("odd", "Odd")])
+def test_health_in_a_word(status: str, word: str) -> None:
+    assert tags.health(status) == word
+
+
 @pytest.mark.parametrize(
     ("value", "text"), [(None, "–"), (100, "100%"), (99.999, "99.99%"), (98.5, "98.5%"), (0, "0%")]
 )

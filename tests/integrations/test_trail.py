@@ -4,11 +4,15 @@ import csv
 import io
 import re
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from html import unescape
 from pathlib import Path
 from typing import Any
 
 import pytest
+import time_machine
 from django.conf import settings
+from django.db import connection
 from django.http import QueryDict
 from django.test import Client
 from django.utils import timezone
@@ -25,6 +29,7 @@ pytestmark = pytest.mark.django_db
 PAGE = "/admin/integrations/activity"
 API = "/api/admin/integrations"
 HTMX = {"HX-Request": "true"}
+SECOND = timedelta(seconds=1)
 PIETER = Actor(username="pieter", ip_address="192.0.2.7", user_agent="Firefox", request_id="req-1")
 
 
@@ -73,6 +78,14 @@ def test_there_are_words_for_every_action_that_the_code_records() -> None:
     recorded -= {"store_true", "append"}  # argparse's
     assert len(recorded) > 30
     assert recorded - set(deeds.DONE) == set()
+    assert set(deeds.LABELS) == set(deeds.DONE)
+
+
+@pytest.mark.parametrize(
+    ("action", "name"), [("oauth_refreshed", "OAuth refreshed"), ("something_of_tomorrow", "Something of tomorrow")]
+)
+def test_an_action_has_a_name_to_choose_it_by(action: str, name: str) -> None:
+    assert deeds.label(action) == name
 
 
 def test_details_say_from_what_to_what() -> None:
@@ -241,6 +254,24 @@ def test_what_follows_a_gap_cannot_be_proved_unless_an_anchor_of_ours_covers_it(
     assert activity.misfits([rows[2]]) == set()
 
 
+@pytest.mark.parametrize("asked", ["action=deed7", "request=r-7", "outcome=refused", "actor=person7"])
+def test_what_is_rare_is_found_by_an_index(alice: User, asked: str) -> None:
+    if asked == "outcome=refused" and connection.vendor == "sqlite":
+        pytest.skip("it doesn't see that an index of failures and refusals has all refusals")
+    now = timezone.now()
+    Activity.objects.bulk_create(
+        Activity(
+            seq=n, username=f"person{n % 100}", action=f"deed{n % 100}", request_id=f"r-{n}", outcome="success",
+            created_at=now - n * SECOND,
+        )
+        for n in range(1, 3001)
+    )  # fmt: skip
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE integration_activity_log")
+    plan = trail.listing(alice, of(asked)).query(0, 51).explain()
+    assert f"activity_by_{asked.partition('=')[0]}" in plan, plan
+
+
 # --- CSV -------------------------------------------------------------------------------------------------------------
 
 
@@ -258,6 +289,22 @@ def test_the_export_is_filtered_and_holds_no_formulas(
     assert line["details"] == "switched on: yes → no; why: x"
     assert line["at"].endswith("Z")
     assert client.get(f"{API}/activity.csv?outcome=nonsense").status_code == 400
+
+
+def test_the_export_of_a_page_has_the_days_of_its_reader(
+    client: Client, alice: User, deed: Callable[..., Activity]
+) -> None:
+    """Auckland is eleven hours ahead of the installation: its 23 November begins at 13:00 of the day before."""
+    User.objects.filter(pk=alice.pk).update(time_zone="Pacific/Auckland")
+    client.force_login(alice)
+    for clock in ("22 10:59:59", "22 11:00:00", "23 10:59:59", "23 11:00:00"):  # UTC
+        with time_machine.travel(datetime.strptime(f"2026-11-{clock}+0000", "%Y-%m-%d %H:%M:%S%z"), tick=False):
+            deed("resend")
+    with time_machine.travel(datetime(2026, 11, 23, 20, tzinfo=UTC), tick=False):
+        page = client.get(f"{PAGE}?from=2026-11-23&to=2026-11-23").content.decode()
+        (href,) = re.findall(r'href="([^"]+\.csv[^"]*)"', page)
+        lines = list(csv.DictReader(io.StringIO(b"".join(client.get(unescape(href))).decode())))
+    assert ids(page) == [int(line["number"]) for line in lines] == [3, 2]
 
 
 def test_the_export_goes_on_over_pages(

@@ -88,6 +88,17 @@ def test_a_dead_grant_is_one_alert_that_names_all_who_die_with_it(shared, regist
     assert Integration.objects.exclude(last_alert_sent_at=None).count() == 4
 
 
+@pytest.mark.parametrize(
+    ("said", "advised"),
+    [("The grant is gone (invalid_code): connect it again.", False), ("The grant is gone: invalid_code.", True)],
+)
+def test_what_to_do_is_not_said_twice(shared, registry, said, advised):
+    Grant.objects.update(state="needs_reauth", last_error=said)
+    (text,) = (finding.text for finding in found().values())
+    assert ("What to do: Connect it again." in text) == advised
+    assert text.lower().count("connect it again") == 1
+
+
 def test_they_are_told_of_even_if_one_of_them_was_told_of_before(shared, registry, to_phone, turn):
     unwell(registry["zoho-crm"])
     turn()
