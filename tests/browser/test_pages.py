@@ -174,6 +174,23 @@ def test_nothing_stands_in_anybodys_way(
         page.complaints.clear()  # type: ignore[attr-defined]  # see the fixture
 
 
+LONG = ("Superkalifragilistikexpialigetischunaussprechlichesunternehmen", "The one for all of the regions beyond " * 2)
+
+
+@pytest.mark.parametrize("path", [OVERVIEW, FEED, TOKENS, ALERTS, JOBS, DETAIL, ACTIVITY, APIS, API])
+def test_names_may_be_long(
+    enter: Enter, alice: User, registry: dict[str, Integration], life: list[WebhookLog], path: str
+) -> None:
+    for n, row in enumerate(registry.values()):
+        Integration.objects.filter(pk=row.pk).update(name=f"{LONG[n % 2].strip()} {n}")
+    page = enter(alice, path)
+    for width in (1440, 834, 390):
+        page.set_viewport_size({"width": width, "height": 900})
+        page.wait_for_timeout(350)  # the sidebar's slide
+        assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
+        assert page.evaluate(TOO_WIDE) == []
+
+
 def test_the_first_tab_skips_to_the_content(enter: Enter, alice: User) -> None:
     page = enter(alice, OVERVIEW)
     page.keyboard.press("Tab")
