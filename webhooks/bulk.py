@@ -67,7 +67,7 @@ def progress(batch: ReplayBatch) -> Progress:
     return Progress(
         pk=batch.pk,
         status=status,
-        label=status.label,
+        label=str(status.label),
         tone=tone,
         username=batch.username,
         created_at=batch.created_at,

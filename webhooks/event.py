@@ -7,6 +7,7 @@ from typing import Any
 
 from django.conf import settings
 from django.urls import reverse
+from django.utils.translation import gettext as _
 
 from integrations import credentials, permissions
 from integrations.accounts.models import User
@@ -112,13 +113,15 @@ def _payload(log: WebhookLog) -> tuple[str, str]:
     """The payload as text, personal fields masked and cut to what a browser bears; and what to say about it."""
     if log.payload is None:
         if _guarded(log.webhook):
-            return "", "It could not be read as an event, and may hold personal data: its raw bytes are not shown."
-        text, note = log.raw_body().decode("utf-8", "replace"), "The raw bytes: they could not be read as an event."
+            return "", _("It could not be read as an event, and may hold personal data: its raw bytes are not shown.")
+        text = log.raw_body().decode("utf-8", "replace")
+        note = _("The raw bytes: they could not be read as an event.")
     else:
         masked = mask(log.payload, personal(log.webhook.integration.spec))
-        text, note = _pretty(_shown(log)), "Personal fields are masked." if masked != log.payload else ""
+        text, note = _pretty(_shown(log)), _("Personal fields are masked.") if masked != log.payload else ""
     if len(text) > SHOWN_CHARACTERS:
-        note = f"{note} The first 64 KB of {len(text) // 1024:,} KB.".strip()
+        cut = _("The first 64 KB of {size} KB.").format(size=f"{len(text) // 1024:,}")
+        note = f"{note} {cut}".strip()
     return text[:SHOWN_CHARACTERS], note
 
 
@@ -133,14 +136,14 @@ def _cleaned(payload: Json, webhook: Webhook) -> Json:
     try:
         return without(mask(payload, personal(webhook.integration.spec)), secrets)
     except RecursionError:
-        return "(nested too deeply to be shown)"
+        return _("(nested too deeply to be shown)")
 
 
 def _pretty(payload: Any) -> str:
     try:
         return json.dumps(payload, indent=2, ensure_ascii=False)
     except RecursionError:  # indenting is written in Python and gives up where the parser did not
-        return "(nested too deeply to be shown)"
+        return _("(nested too deeply to be shown)")
 
 
 def _command(log: WebhookLog, headers: dict[str, str], payload: Json, text: str) -> str:

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 from django.conf import settings
 from django.db import transaction
 from django.db.models import Q
+from django.utils.translation import gettext as _
 
 from integrations import activity, credentials, outbound, progress
 from integrations.actor import SYSTEM, Actor
@@ -149,7 +150,7 @@ def ask(webhook: Webhook, *, actor: Actor, now: datetime) -> Looked:
     """Look because somebody wants to know. Raises NotReadable; ProviderError with code "inactive"."""
     integration = webhook.integration
     if not readable(webhook):
-        raise NotReadable(f"{integration.name} tells nobody what it has registered.")
+        raise NotReadable(_("{name} tells nobody what it has registered.").format(name=integration.name))
     if not integration.is_active:
         raise ProviderError(f"{integration.name} is switched off: it is not asked.", code="inactive")
     looked = look(webhook, actor=actor, now=now)

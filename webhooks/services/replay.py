@@ -15,6 +15,7 @@ from django.db import connection, transaction
 from django.db.models import Count, F, Q
 from django.db.models.functions import Length
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from integrations import activity, ids
 from integrations.actor import Actor
@@ -102,15 +103,16 @@ def _original(log: WebhookLog) -> WebhookLog:
     if log.status == Status.DUPLICATE and log.duplicate_of:
         found = WebhookLog.objects.filter(pk=log.duplicate_of).select_related("webhook__integration").first()
     if found is None:
-        raise NotReplayable("This is a duplicate, and the event that it repeats has been removed.")
+        raise NotReplayable(_("This is a duplicate, and the event that it repeats has been removed."))
     if not found.verified:
-        raise NotReplayable("This delivery was never verified: nobody knows whether the provider sent it.")
+        raise NotReplayable(_("This delivery was never verified: nobody knows whether the provider sent it."))
     if found.status == Status.PENDING:
-        raise StillPending("This event has not been tried yet; it runs by itself.")
+        raise StillPending(_("This event has not been tried yet; it runs by itself."))
     if found.payload is None:
-        raise NotReplayable(f"There is nothing in it that could be run. {found.error_message}".strip())
+        words = _("There is nothing in it that could be run.")
+        raise NotReplayable(f"{words} {found.error_message}".strip())
     if found.part_of and not WebhookLog.objects.filter(pk=found.part_of).exists():
-        raise NotReplayable("The bytes of its delivery have been removed.")
+        raise NotReplayable(_("The bytes of its delivery have been removed."))
     return found
 
 
@@ -121,7 +123,8 @@ def count(selection: Selection, *, now: datetime) -> int:
     """How many events `many` would replay. Raises TooMany."""
     number = selection.rows(before=now).order_by()[: MOST + 1].count()
     if number > MOST:
-        raise TooMany(f"These are more than {MOST:,} events: ask for them in parts, by their dates for instance.")
+        words = _("These are more than {most} events: ask for them in parts, by their dates for instance.")
+        raise TooMany(words.format(most=f"{MOST:,}"))
     return number
 
 
@@ -260,7 +263,7 @@ def cancel(batch: ReplayBatch, *, actor: Actor, now: datetime) -> int:
         untried = untried.select_for_update(skip_locked=True)  # a worker that has one right now keeps it
     taken_back = list(untried.values_list("pk", flat=True))
     if not stopped or not (was_running or taken_back):
-        raise NothingToCancel("Nothing of it is left to be cancelled.")
+        raise NothingToCancel(_("Nothing of it is left to be cancelled."))
     WebhookLog.objects.filter(pk__in=taken_back).delete()
     ReplayBatch.objects.filter(pk=batch.pk).update(queued=F("queued") - len(taken_back))
     activity.record(

@@ -11,6 +11,8 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from integrations import actor, ids, pages, permissions
@@ -42,9 +44,11 @@ def one(request: PageRequest, pk: UUID, run: work.Work) -> HttpResponse:
     try:
         made = replays.one(log, actor=actor.of(request), now=timezone.now())
     except (replays.NotReplayable, replays.StillPending) as error:
-        return pages.answer(request, title="Not replayed", text=str(error), tone="warning", back="webhooks:feed")
+        return pages.answer(request, title=_("Not replayed"), text=str(error), tone="warning", back="webhooks:feed")
     work.for_a_moment(run, [made])
-    title, tone = f"Replayed {made.event_type or 'the event'}", _TONES.get(made.status, "info")
+    title, tone = _("Replayed the event"), _TONES.get(made.status, "info")
+    if made.event_type:
+        title = _("Replayed {event}").format(event=made.event_type)
     return pages.answer(request, title=title, text=work.outcome(made), tone=tone, back="webhooks:feed")
 
 
@@ -67,8 +71,9 @@ def many(request: PageRequest, wake: Wake) -> HttpResponse:
     if named and "sure" in request.POST and (made := _begin(request, chosen, wake, wanted)):
         return redirect("webhooks:batch", made.pk)
     number, problem = _count(chosen) if named else (0, "")
-    context = {"filters": filters, "query": filters.query(), "picked": picked, "number": number, "problem": problem,
-               "batch": ids.new()}  # fmt: skip
+    status = str(WebhookLog.Status(filters.status).label).lower() if filters.status else ""
+    context = {"filters": filters, "status": status, "query": filters.query(), "picked": picked, "number": number,
+               "problem": problem, "batch": ids.new()}  # fmt: skip
     return render(request, "webhooks/replay_many.html", context)
 
 
@@ -128,9 +133,9 @@ def cancel(request: PageRequest, batch_id: UUID) -> HttpResponse:
     try:
         taken_back = replays.cancel(found, actor=actor.of(request), now=timezone.now())
     except replays.NothingToCancel as error:
-        return pages.answer(request, title="Not stopped", text=str(error), tone="warning", back=back)
-    text = f"{taken_back:,} that had not been tried yet were taken back. What was tried stays."
-    return pages.answer(request, title="Replay stopped", text=text, back=back)
+        return pages.answer(request, title=_("Not stopped"), text=str(error), tone="warning", back=back)
+    text = _("{n} that had not been tried yet were taken back. What was tried stays.").format(n=f"{taken_back:,}")
+    return pages.answer(request, title=_("Replay stopped"), text=text, back=back)
 
 
 def _batch(request: PageRequest, pk: UUID) -> ReplayBatch:
@@ -165,15 +170,16 @@ def test(request: PageRequest, run: work.Work) -> HttpResponse:
 def _sent(request: HttpRequest, webhook: Webhook, rows: list[WebhookLog], run: work.Work) -> HttpResponse:
     work.for_a_moment(run, rows)
     level = messages.ERROR if rows[0].status == WebhookLog.Status.FAILED else messages.SUCCESS
-    messages.add_message(request, level, f"Sent a test of {rows[0].event_type}. {work.outcome(rows[0])}")
+    told = _("Sent a test of {event}.").format(event=rows[0].event_type)
+    messages.add_message(request, level, f"{told} {work.outcome(rows[0])}")
     return redirect(f"{reverse('webhooks:feed')}?integration={webhook.integration.slug}#log-{rows[0].pk}")
 
 
 class TestForm(forms.Form):
     """One choice for receiver and event: no second list has to follow the first."""
 
-    event = forms.ChoiceField(label="Event")
-    forward = forms.BooleanField(label="Forward it like any other event", required=False)
+    event = forms.ChoiceField(label=gettext_lazy("Event"))
+    forward = forms.BooleanField(label=gettext_lazy("Forward it like any other event"), required=False)
 
     def __init__(self, *args: Any, user: User, receiver: str, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
