@@ -73,7 +73,7 @@ def body(log: WebhookLog, user: User) -> Body:
         folded=() if log.payload is None else tree.fold(payload),
         payload=text,
         payload_note=note,
-        fetched=() if log.fetched is None else tree.fold(_cleaned(log.fetched, webhook)),
+        fetched=() if log.fetched is None else tree.fold(cleaned(log.fetched, webhook)),
         headers=tuple(headers.items()),
         curl=_command(log, headers, payload, text),
         steps=tuple(timeline.of(log, log.attempt_rows.all(), forward)),
@@ -98,13 +98,13 @@ def raw(log: WebhookLog) -> tuple[bytes, str, str]:
     """What may be taken away of it: bytes, content type, file name. Where fields are personal, what it says with
     those masked; else what came, byte for byte."""
     name = _UNSAFE.sub("-", log.event_type or "event")
-    if _guarded(log.webhook):
+    if guarded(log.webhook):
         content = b"" if log.payload is None else _pretty(_shown(log)).encode()
         return content, "application/json", f"{name[:80]}-{log.pk}.json"
     return log.raw_body(), "application/octet-stream", f"{name[:80]}-{log.pk}.bin"
 
 
-def _guarded(webhook: Webhook) -> bool:
+def guarded(webhook: Webhook) -> bool:
     """Whether raw bytes may hold what nobody is to see: personal fields, or a token that proves deliveries."""
     return bool(personal(webhook.integration.spec)) or webhook.verification_method == Webhook.Method.BODY_TOKEN
 
@@ -112,7 +112,7 @@ def _guarded(webhook: Webhook) -> bool:
 def _payload(log: WebhookLog) -> tuple[str, str]:
     """The payload as text, personal fields masked and cut to what a browser bears; and what to say about it."""
     if log.payload is None:
-        if _guarded(log.webhook):
+        if guarded(log.webhook):
             return "", _("It could not be read as an event, and may hold personal data: its raw bytes are not shown.")
         text = log.raw_body().decode("utf-8", "replace")
         note = _("The raw bytes: they could not be read as an event.")
@@ -126,10 +126,10 @@ def _payload(log: WebhookLog) -> tuple[str, str]:
 
 
 def _shown(log: WebhookLog) -> Json:
-    return _cleaned(log.payload, log.webhook)
+    return cleaned(log.payload, log.webhook)
 
 
-def _cleaned(payload: Json, webhook: Webhook) -> Json:
+def cleaned(payload: Json, webhook: Webhook) -> Json:
     """Without what is personal, and without the receiver's secrets, should they stand in it."""
     by_key = webhook.verification_method == Webhook.Method.JWT  # then what stands in the variable is no secret
     secrets = [] if by_key else credentials.secrets(webhook.secret_env_var)
