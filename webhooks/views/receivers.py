@@ -8,7 +8,7 @@ from typing import Any
 from uuid import UUID
 
 from django import forms
-from django.http import Http404, HttpResponse
+from django.http import Http404, HttpResponse, StreamingHttpResponse
 from django.shortcuts import get_object_or_404
 from django.utils import timezone
 from django.utils.translation import gettext as _
@@ -16,11 +16,12 @@ from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_GET, require_POST
 
 from integrations import actor, pages, permissions
+from integrations.api import export
 from integrations.pages import PageRequest
 from integrations.permissions import Perm
 from integrations.providers.spec import ProviderError
 from webhooks import receiver as receivers
-from webhooks import refused, state, tree
+from webhooks import refused, sheet, state, tree
 from webhooks.models import Forward, Refusal, Webhook
 from webhooks.services import backfill, forward, keys, receive, registrations, reverify
 from webhooks.services import receivers as settings
@@ -57,6 +58,28 @@ def refusal(request: PageRequest, webhook_id: UUID, refusal_id: UUID) -> HttpRes
     folded = () if told.payload is None else tree.fold(told.payload)
     context = {"row": row, "meaning": refused.meaning(row.reason), "told": told, "folded": folded, "manages": manages}
     return pages.render_page(request, "webhooks/refusal.html", context | {"now": timezone.now()}, fragment="body")
+
+
+@require_GET
+@pages.requires(Perm.READ)
+def refusals_csv(request: PageRequest, webhook_id: UUID) -> StreamingHttpResponse:
+    """All that are kept; from whom they came only for those who may see it on the page."""
+    webhook = _visible(request, webhook_id)
+    opens = permissions.may(request.user, Perm.MANAGE, webhook.integration)
+    rows = sheet.refusals(webhook, opens=opens, now=timezone.now())
+    return export.stream(
+        request, name=f"refusals-{webhook.integration.slug}", columns=sheet.REFUSAL_COLUMNS, pages=rows
+    )
+
+
+@require_GET
+@pages.requires(Perm.READ)
+def forwards_csv(request: PageRequest, webhook_id: UUID) -> StreamingHttpResponse:
+    webhook = _visible(request, webhook_id)
+    rows = sheet.forwards(webhook)
+    return export.stream(
+        request, name=f"forwards-{webhook.integration.slug}", columns=sheet.FORWARD_COLUMNS, pages=rows
+    )
 
 
 # --- Changing it -----------------------------------------------------------------------------------------------------
