@@ -99,6 +99,11 @@ class Filters:
         return self.status in ("", Status.PROCESSED, Status.FAILED)
 
     @property
+    def status_named(self) -> str:
+        """As it stands within a sentence; "" for any."""
+        return str(Status(self.status).label).lower() if self.status else ""
+
+    @property
     def begins(self) -> datetime | None:
         return timezone.make_aware(datetime.combine(self.since, time.min)) if self.since else None
 

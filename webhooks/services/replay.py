@@ -50,6 +50,10 @@ class TooMany(Exception):
     """More than one batch may hold."""
 
 
+class MoreThanCounted(Exception):
+    """More events are meant now than somebody was shown and said yes to. The text says how many."""
+
+
 class NothingToCancel(Exception):
     """All of it has been processed, or it was cancelled before."""
 
@@ -129,10 +133,16 @@ def count(selection: Selection, *, now: datetime) -> int:
 
 
 @transaction.atomic
-def many(selection: Selection, *, actor: Actor, now: datetime, pk: UUID | None = None) -> ReplayBatch | None:
-    """Ask for the replay of all these; None when there are none. `run_due` does it. Raises TooMany; IntegrityError if
-    there is a batch `pk`: it was asked for before."""
+def many(
+    selection: Selection, *, actor: Actor, now: datetime, pk: UUID | None = None, confirmed: int | None = None
+) -> ReplayBatch | None:
+    """Ask for the replay of all these; None when there are none. `run_due` does it. `confirmed`: so many were counted
+    when somebody said yes. Raises TooMany; MoreThanCounted; IntegrityError if there is a batch `pk`: it was asked for
+    before."""
     total = count(selection, now=now)
+    if confirmed is not None and total > confirmed:
+        words = _("When you were asked, {counted} could be replayed; now {total} can. Look again, and decide then.")
+        raise MoreThanCounted(words.format(counted=f"{confirmed:,}", total=f"{total:,}"))
     if not total:
         return None
     told = selection.as_json()
@@ -211,16 +221,18 @@ def _chunk(batch: ReplayBatch, selection: Selection) -> int | None:
 
 
 def _next(batch: ReplayBatch, selection: Selection) -> list[WebhookLog]:
-    """The oldest that follow the cursor: so many, and not more than fit into memory at once."""
+    """The oldest that follow the cursor: so many, not more than fit into memory at once, and of the batch not more
+    than were counted: what becomes fit to be replayed while it runs is not among them."""
     rows = selection.rows(before=batch.created_at)
     if batch.cursor:
         at, _, pk = batch.cursor.partition("~")
         moment = datetime.fromisoformat(at)
         rows = rows.filter(created_at__gte=moment).filter(Q(created_at__gt=moment) | Q(pk__gt=UUID(pk)))
-    sized = rows.order_by("created_at", "pk").annotate(size=Length("body")).values_list("pk", "size")[:CHUNK]
+    sized = rows.order_by("created_at", "pk").annotate(size=Length("body")).values_list("pk", "size")
+    left = max(0, batch.total - batch.queued)
     taken: list[UUID] = []
     room = CHUNK_BYTES
-    for pk_, size in sized:
+    for pk_, size in sized[: min(CHUNK, left)]:
         room -= size
         if taken and room < 0:
             break

@@ -1,6 +1,7 @@
 """Running events once more, one at once or many in the background; and sending a test."""
 
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -58,23 +59,28 @@ def one(request: PageRequest, pk: UUID, run: work.Work) -> HttpResponse:
 @require_http_methods(["GET", "POST"])
 @pages.requires(Perm.WEBHOOKS_REPLAY)
 def many(request: PageRequest, wake: Wake) -> HttpResponse:
-    """Count what is chosen (rows that were picked, or all that match the filters), ask, then begin. `wake` tells the
-    workers."""
+    """Count what is chosen (rows that were picked, or all that match the filters), ask, then begin with what was
+    counted. `wake` tells the workers."""
     filters, picked = Filters.of(request.GET), _picked(request)
-    chosen = filters.selection(request.user)
-    if picked:
-        chosen = Selection(scope=chosen.scope, log_ids=picked)
-    wanted = _wanted(request)
+    chosen, wanted = _chosen(request, filters, picked), _wanted(request)
     if wanted and ReplayBatch.objects.filter(pk=wanted).exists():
         return redirect("webhooks:batch", wanted)  # the button was pressed twice
-    named = bool(picked or (filters and filters.replayable))  # else it would be everything, or what can't be replayed
-    if named and "sure" in request.POST and (made := _begin(request, chosen, wake, wanted)):
+    made, problem = _begin(request, chosen, wake, wanted) if chosen else (None, "")
+    if made:
         return redirect("webhooks:batch", made.pk)
-    number, problem = _count(chosen) if named else (0, "")
-    status = str(WebhookLog.Status(filters.status).label).lower() if filters.status else ""
-    context = {"filters": filters, "status": status, "query": filters.query(), "picked": picked, "number": number,
-               "problem": problem, "batch": ids.new()}  # fmt: skip
+    now = timezone.now()
+    number, too_many = _count(chosen, now) if chosen else (0, "")
+    context = {"filters": filters, "query": filters.query(), "picked": picked, "number": number,
+               "problem": too_many or problem, "counted_at": now.isoformat(), "batch": ids.new()}  # fmt: skip
     return render(request, "webhooks/replay_many.html", context)
+
+
+def _chosen(request: PageRequest, filters: Filters, picked: tuple[UUID, ...]) -> Selection | None:
+    """None where it would be everything, or what can't be replayed."""
+    chosen = filters.selection(request.user)
+    if picked:
+        return Selection(scope=chosen.scope, log_ids=picked)
+    return chosen if filters and filters.replayable else None
 
 
 def _wanted(request: PageRequest) -> UUID | None:
@@ -85,23 +91,33 @@ def _wanted(request: PageRequest) -> UUID | None:
         return None
 
 
-def _begin(request: PageRequest, chosen: Selection, wake: Wake, wanted: UUID | None) -> ReplayBatch | None:
+def _begin(request: PageRequest, chosen: Selection, wake: Wake, wanted: UUID | None) -> tuple[ReplayBatch | None, str]:
+    """The batch, if somebody was asked and is sure; else why there is none, "" where there is nothing to say."""
+    counted, now = bulk.Counted.of(request.POST.dict()), timezone.now()
+    if "sure" not in request.POST or counted is None:
+        return None, ""
     try:
         with transaction.atomic():
-            made = replays.many(chosen, actor=actor.of(request), now=timezone.now(), pk=wanted)
+            made = replays.many(
+                counted.pin(chosen), actor=actor.of(request), now=now, pk=wanted, confirmed=counted.number
+            )
     except replays.TooMany:  # counting says so
-        return None
+        return None, ""
+    except replays.MoreThanCounted as error:
+        return None, str(error)
     except IntegrityError:  # at the same moment
-        return ReplayBatch.objects.filter(pk=wanted).first() if wanted else None
+        return (ReplayBatch.objects.filter(pk=wanted).first() if wanted else None), ""
     if made:
         wake()
-    return made
+        if told := bulk.differs(made, counted, chosen, now=now):
+            messages.info(request, told)
+    return made, ""
 
 
-def _count(chosen: Selection) -> tuple[int, str]:
+def _count(chosen: Selection, now: datetime) -> tuple[int, str]:
     """How many they are, or why they are not counted."""
     try:
-        return replays.count(chosen, now=timezone.now()), ""
+        return replays.count(chosen, now=now), ""
     except replays.TooMany as error:
         return 0, str(error)
 
@@ -164,7 +180,7 @@ def test(request: PageRequest, run: work.Work) -> HttpResponse:
             form.add_error("event", str(error))
         else:
             return _sent(request, webhook, rows, run)
-    return render(request, "webhooks/test.html", {"form": form}, status=400 if form.errors else 200)
+    return render(request, "webhooks/test.html", {"form": form}, status=422 if form.errors else 200)
 
 
 def _sent(request: HttpRequest, webhook: Webhook, rows: list[WebhookLog], run: work.Work) -> HttpResponse:
