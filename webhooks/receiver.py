@@ -15,7 +15,7 @@ from django.utils.translation import gettext_noop
 from integrations import permissions
 from integrations.accounts.models import User
 from integrations.permissions import Perm
-from webhooks import reasons, refused, state
+from webhooks import owners, reasons, refused, state
 from webhooks.feed import Filters
 from webhooks.models import Forward, Refusal, RefusalTally, Registration, RegistrationCheck, Webhook, WebhookLog
 from webhooks.rhythm import span
@@ -28,7 +28,7 @@ SHOWN = 25
 
 TABS = {
     "": gettext_noop("Facts"), "refused": gettext_noop("Refused"), "forwards": gettext_noop("Forwards"),
-    "registration": gettext_noop("Registration"),
+    "latency": gettext_noop("Latency"), "registration": gettext_noop("Registration"),
 }  # fmt: skip
 
 _STANDING = {
@@ -188,6 +188,7 @@ class Page:
     reasons: tuple[Reason, ...]
     refusals: tuple[Refusal, ...]
     forwards: tuple[Passed, ...]
+    latency: owners.Told | None
     registered: Registered | None
 
 
@@ -222,6 +223,7 @@ def page(webhook: Webhook, user: User, *, tab: str, now: datetime) -> Page:
         reasons=_reasons(found) if tab == "refused" else (),
         refusals=_kept(webhook, now) if tab == "refused" else (),
         forwards=_passed(webhook, now) if tab == "forwards" else (),
+        latency=owners.tell(webhook, now=now) if tab == "latency" else None,
         registered=_registered(webhook) if tab == "registration" else None,
     )
 

@@ -192,7 +192,7 @@ def test_facts_name_secrets_and_never_show_them(client, alice, hooks, secrets, m
     assert secrets["RESEND_WEBHOOK_SECRET"] not in page
 
 
-@pytest.mark.parametrize("tab", ["", "refused", "forwards", "registration", "nonsense"])
+@pytest.mark.parametrize("tab", ["", "refused", "forwards", "latency", "registration", "nonsense"])
 def test_each_tab_is_read_with_a_handful_of_queries(client, alice, hooks, kept, tab, django_assert_max_num_queries):
     client.force_login(alice)
     with django_assert_max_num_queries(13):  # one of them is the session's, one the reader's own row
