@@ -364,4 +364,5 @@ def _chapter(same: list[TokenEvent]) -> Chapter:
     title, tone = _TITLES[Kind(newest.kind)]
     until = newest.expires_at if newest.kind in (Kind.CONNECTED, Kind.REFRESHED) else None
     since = oldest.at if len(same) > 1 else None
-    return Chapter(_(title), tone, newest.at, newest.actor, newest.detail, until, len(same), since)
+    detail = _(newest.detail) if newest.detail else ""
+    return Chapter(_(title), tone, newest.at, newest.actor, detail, until, len(same), since)

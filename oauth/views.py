@@ -122,7 +122,7 @@ def _revoked(
     names = [one.name for one in done.integrations]
     title = _("{name}: revoked").format(name=_(" and ").join(names))
     tone = "warning" if done.pending else "success"
-    return pages.answer(request, title=title, text=done.words, tone=tone, back="oauth:tokens")
+    return pages.answer(request, title=title, text=_(done.words), tone=tone, back="oauth:tokens")
 
 
 # --- There, and back -------------------------------------------------------------------------------------------------

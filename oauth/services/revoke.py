@@ -17,6 +17,7 @@ from django.db import transaction
 from django.db.models import F, Q
 from django.utils import timezone
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop
 
 from integrations import activity
 from integrations.actor import SYSTEM, Actor
@@ -128,7 +129,7 @@ def _give_up(
     grant.save()
     # The log last, tokens before it: whoever writes it holds up all others who do, and must not wait for any of them.
     if dead:
-        _wipe(grant, actor, "It was dead at the provider already, which was not asked.")
+        _wipe(grant, actor, gettext_noop("It was dead at the provider already, which was not asked."))
     for one in integrations:
         # How many, not who: not everybody who may read this may see all of them.
         details = {"together_with": len(integrations) - 1}
@@ -184,10 +185,10 @@ def _tell_provider(grant: Grant) -> str:
     tokens = Token.objects.filter(grant=grant).select_related("grant", "integration").order_by("created_at")
     token = tokens.exclude(refresh_sealed="").first() or tokens.exclude(access_sealed="").first()
     if token is None:
-        return "There was nothing left to revoke."
+        return gettext_noop("There was nothing left to revoke.")
     oauth = refresh.oauth_or_refusal(token.integration)
     if not oauth.revoke_path:
-        return "The provider can't be told: what it gave lives there until it runs out."
+        return gettext_noop("The provider can't be told: what it gave lives there until it runs out.")
     secret, hint = (
         (store.opened(token.refresh_token), "refresh_token")
         if token.refresh_sealed
@@ -203,7 +204,7 @@ def tell(integration: Integration, oauth: OAuth2, client: flow.Client, *, secret
     """
     request = flow.revoke(oauth, client, token=secret, hint=hint)
     flow.read_revoked(oauth, refresh.ask(integration, oauth, request, judge=flow.revoke_error_in))
-    return "The provider has revoked it."
+    return gettext_noop("The provider has revoked it.")
 
 
 def wait_after(error: ProviderError, failures: int) -> timedelta:

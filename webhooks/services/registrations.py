@@ -24,7 +24,7 @@ from integrations.clients import crm, desk, didit, resend
 from integrations.clients.base import REFUSED, Client, Registered
 from integrations.providers.spec import ProviderError
 from oauth import services as oauth
-from webhooks import drift
+from webhooks import drift, reasons
 from webhooks.drift import Judged, Receiver
 from webhooks.models import Registration, RegistrationCheck, Webhook
 from webhooks.services import channels
@@ -72,9 +72,11 @@ class Looked:
         name = self.webhook.integration.name
         if self.error:
             return self.error if self.error.startswith(name) else f"{name}: {self.error}"
-        found = f"{name}: {drift.listed(set(self.findings))}" if self.findings else ""
-        told = [*self.done, f"{found} found." if found else ""]
-        return " ".join(filter(None, told)) or f"{name}: as it should be."
+        told = list(self.done)
+        if self.findings:
+            found = drift.listed({reasons.named(code) for code in self.findings})
+            told.append(_("{name}: {found} found.").format(name=name, found=found))
+        return " ".join(told) or _("{name}: as it should be.").format(name=name)
 
 
 @dataclass(slots=True)
