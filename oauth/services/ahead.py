@@ -154,8 +154,5 @@ def _listed(words: str, slugs: list[str]) -> str:
 
 
 def _explained(words: str, reasons: dict[str, str]) -> str:
-    return (
-        words.format(names="; ".join(f"{slug} ({why.rstrip('.')})" for slug, why in reasons.items()))
-        if reasons
-        else ""
-    )
+    names = "; ".join(f"{slug} ({why.rstrip('.')})" for slug, why in reasons.items())
+    return words.format(names=names) if reasons else ""
