@@ -4,6 +4,7 @@ from django.conf import settings
 from django.db import models
 from django.db.models import Q
 from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
 
 from integrations import crypto, ids
 from integrations.due import Due, DueQuerySet
@@ -20,12 +21,12 @@ class Grant(Stamped):
     """
 
     class State(models.TextChoices):
-        CONNECTED = "connected", "Connected"
-        RETRYING = "retrying", "Retrying"
-        UNCERTAIN = "uncertain", "Uncertain"
-        NEEDS_REAUTH = "needs_reauth", "Needs to be connected again"
-        REVOKING = "revoking", "Revocation pending"
-        REVOKED = "revoked", "Revoked"
+        CONNECTED = "connected", _("Connected")
+        RETRYING = "retrying", _("Retrying")
+        UNCERTAIN = "uncertain", _("Uncertain")
+        NEEDS_REAUTH = "needs_reauth", _("Needs to be connected again")
+        REVOKING = "revoking", _("Revocation pending")
+        REVOKED = "revoked", _("Revoked")
 
     ENDED = (State.NEEDS_REAUTH, State.REVOKING, State.REVOKED)
     """No token of it may be used any more."""
@@ -44,7 +45,7 @@ class Grant(Stamped):
     class Meta:
         db_table = "integration_oauth_grants"
         default_permissions = ("view",)
-        verbose_name = "OAuth grant"
+        verbose_name = _("OAuth grant")
         constraints = [
             models.CheckConstraint(
                 condition=Q(state__in=["connected", "retrying", "uncertain", "needs_reauth", "revoking", "revoked"]),
@@ -67,12 +68,12 @@ class Attempt(models.Model):
     or was about to be, by a process that died."""
 
     class Outcome(models.TextChoices):
-        OPEN = "", "Under way"
-        GIVEN = "given", "Tokens were given"
-        REFUSED = "refused", "Refused"
-        THROTTLED = "throttled", "Too many requests"
-        UNREACHABLE = "unreachable", "Not reached"
-        UNKNOWN = "unknown", "Not known"
+        OPEN = "", _("Under way")
+        GIVEN = "given", _("Tokens were given")
+        REFUSED = "refused", _("Refused")
+        THROTTLED = "throttled", _("Too many requests")
+        UNREACHABLE = "unreachable", _("Not reached")
+        UNKNOWN = "unknown", _("Not known")
 
     id = models.UUIDField(primary_key=True, default=ids.new, editable=False)
     grant = models.ForeignKey(Grant, on_delete=models.CASCADE, related_name="attempts", db_index=False)
@@ -116,7 +117,7 @@ class AuthorizationRequest(models.Model):
     class Meta:
         db_table = "integration_oauth_requests"
         default_permissions = ("view",)
-        verbose_name = "authorisation request"
+        verbose_name = _("authorisation request")
 
     def __str__(self) -> str:
         return f"request of {self.created_at:%Y-%m-%d %H:%M}"
@@ -149,7 +150,7 @@ class Token(Stamped):
     class Meta:
         db_table = "integration_oauth_tokens"
         default_permissions = ("view",)
-        verbose_name = "OAuth token"
+        verbose_name = _("OAuth token")
         indexes = [models.Index(fields=["auto_refresh", "expires_at"], name="oauth_token_expiring")]
 
     def __str__(self) -> str:
@@ -173,8 +174,8 @@ class Leftover(Due):
     """
 
     class Why(models.TextChoices):
-        REPLACED = "replaced", "Replaced while its revocation was pending"
-        REFUSED = "refused", "The API did not take its token"
+        REPLACED = "replaced", _("Replaced while its revocation was pending")
+        REFUSED = "refused", _("The API did not take its token")
 
     id = models.UUIDField(primary_key=True, default=ids.new, editable=False)
     integration = models.ForeignKey(Integration, on_delete=models.CASCADE, related_name="+")
@@ -190,8 +191,8 @@ class Leftover(Due):
     class Meta:
         db_table = "integration_oauth_leftovers"
         default_permissions = ("view",)
-        verbose_name = "grant left at a provider"
-        verbose_name_plural = "grants left at providers"
+        verbose_name = _("grant left at a provider")
+        verbose_name_plural = _("grants left at providers")
         constraints = [
             models.CheckConstraint(condition=Q(why__in=["replaced", "refused"]), name="oauth_leftover_why_known"),
             models.CheckConstraint(

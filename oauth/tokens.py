@@ -9,6 +9,8 @@ from typing import Any
 from uuid import UUID
 
 from django.db.models.functions import TruncHour, TruncMinute
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop, ngettext
 
 from integrations import permissions
 from integrations.accounts.models import User
@@ -40,22 +42,22 @@ def state(token: Token | None, now: datetime) -> TokenState:
     expires = token.expires_at if token else None
     match status:
         case Status.MISSING:
-            return TokenState(status, "Not connected", DEGRADED, None)
+            return TokenState(status, _("Not connected"), DEGRADED, None)
         case Status.REVOKED if token and token.grant.state == Grant.State.REVOKING:
-            return TokenState(Grant.State.REVOKING, "Revocation pending", DOWN, None)
+            return TokenState(Grant.State.REVOKING, _("Revocation pending"), DOWN, None)
         case Status.REVOKED:
-            return TokenState(status, "Revoked", DOWN, None)
+            return TokenState(status, _("Revoked"), DOWN, None)
         case Status.EXPIRED:
-            return TokenState(status, "Expired", DOWN, expires)
+            return TokenState(status, _("Expired"), DOWN, expires)
     match token and token.grant.state:
         case Grant.State.RETRYING:
-            return TokenState(Grant.State.RETRYING, "Retrying", DEGRADED, expires)
+            return TokenState(Grant.State.RETRYING, _("Retrying"), DEGRADED, expires)
         case Grant.State.UNCERTAIN:
-            return TokenState(Grant.State.UNCERTAIN, "Uncertain", DEGRADED, expires)
+            return TokenState(Grant.State.UNCERTAIN, _("Uncertain"), DEGRADED, expires)
     match status:
         case Status.EXPIRING_SOON if token and not services.renews_itself(token):
-            return TokenState(status, "Expiring", DEGRADED, expires)
-    return TokenState(Status.VALID, "Valid", "", expires)
+            return TokenState(status, _("Expiring"), DEGRADED, expires)
+    return TokenState(Status.VALID, _("Valid"), "", expires)
 
 
 # --- Lines -----------------------------------------------------------------------------------------------------------
@@ -103,7 +105,8 @@ class Line:
 
     @property
     def shared_with(self) -> str:
-        return ", ".join([*(one.name for one in self.sharing), *([f"{self.hidden} more"] if self.hidden else [])])
+        more = [_("{n} more").format(n=self.hidden)] if self.hidden else []
+        return ", ".join([*(one.name for one in self.sharing), *more])
 
     @property
     def together_with(self) -> str:
@@ -216,7 +219,7 @@ def due(shown: Iterable[Line], now: datetime) -> tuple[Line, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """What the swimlanes show; events within one `step` are one tick."""
+    """What the swimlanes show; events within one `step` are one tick. Behind the `marks` comes now."""
 
     key: str
     label: str
@@ -224,12 +227,16 @@ class Span:
     step: Callable[[str], Any]
     marks: tuple[str, ...]
 
+    @property
+    def named(self) -> str:
+        return _(self.label)
+
 
 SPANS = {
     span.key: span
     for span in (
-        Span("24h", "24 hours", timedelta(hours=24), TruncMinute, ("-24 h", "-18 h", "-12 h", "-6 h", "now")),
-        Span("7d", "7 days", timedelta(days=7), TruncHour, ("-7 d", "-5 d", "-3½ d", "-2 d", "now")),
+        Span("24h", gettext_noop("24 hours"), timedelta(hours=24), TruncMinute, ("-24 h", "-18 h", "-12 h", "-6 h")),
+        Span("7d", gettext_noop("7 days"), timedelta(days=7), TruncHour, ("-7 d", "-5 d", "-3½ d", "-2 d")),
     )
 }
 WIDTH = 1000
@@ -275,13 +282,27 @@ def _lane(row: Integration, events: list[tuple[str, datetime]], span: Span, now:
         place = max(0.0, WIDTH * (1 - (now - slot) / span.length))
         paths[tone] += f"M{place:.0f} {top}v{height}"
     counts = Counter(kind for kind, _ in events)
-    words = [f"{counts[kind]} {word}" for kind, word in _NAMES.items() if counts[kind]]
-    label = f"{row.name}, last {span.label}: {', '.join(words) or 'nothing happened'}"
+    words = ", ".join(_told(kind, counts[kind]) for kind in _IN_ORDER if counts[kind]) or _("nothing happened")
+    label = _("{name}, last {span}: {words}").format(name=row.name, span=span.named, words=words)
     return Lane(row.slug, row.name, tuple(paths.items()), label)
 
 
-_NAMES = {Kind.REFRESHED: "renewed", Kind.REFRESH_FAILED: "failed", Kind.CONNECTED: "connected",
-          Kind.EXPIRED: "ran out", Kind.REVOKED: "revoked"}  # fmt: skip
+_IN_ORDER = (Kind.REFRESHED, Kind.REFRESH_FAILED, Kind.CONNECTED, Kind.EXPIRED, Kind.REVOKED)
+
+
+def _told(kind: str, number: int) -> str:
+    match kind:
+        case Kind.REFRESHED:
+            words = ngettext("{n} renewed", "{n} renewed", number)
+        case Kind.REFRESH_FAILED:
+            words = ngettext("{n} failed", "{n} failed", number)
+        case Kind.CONNECTED:
+            words = ngettext("{n} connected", "{n} connected", number)
+        case Kind.EXPIRED:
+            words = ngettext("{n} ran out", "{n} ran out", number)
+        case _other:
+            words = ngettext("{n} revoked", "{n} revoked", number)
+    return words.format(n=number)
 
 
 # --- The story of one ------------------------------------------------------------------------------------------------
@@ -315,11 +336,11 @@ class Story:
 
 
 _TITLES = {
-    Kind.CONNECTED: ("Connected", "healthy"),
-    Kind.REFRESHED: ("Renewed", "unknown"),
-    Kind.REFRESH_FAILED: ("Renewal failed", "down"),
-    Kind.REVOKED: ("Revoked", "down"),
-    Kind.EXPIRED: ("Ran out", "degraded"),
+    Kind.CONNECTED: (gettext_noop("Connected"), "healthy"),
+    Kind.REFRESHED: (gettext_noop("Renewed"), "unknown"),
+    Kind.REFRESH_FAILED: (gettext_noop("Renewal failed"), "down"),
+    Kind.REVOKED: (gettext_noop("Revoked"), "down"),
+    Kind.EXPIRED: (gettext_noop("Ran out"), "degraded"),
 }
 
 
@@ -343,4 +364,5 @@ def _chapter(same: list[TokenEvent]) -> Chapter:
     title, tone = _TITLES[Kind(newest.kind)]
     until = newest.expires_at if newest.kind in (Kind.CONNECTED, Kind.REFRESHED) else None
     since = oldest.at if len(same) > 1 else None
-    return Chapter(title, tone, newest.at, newest.actor, newest.detail, until, len(same), since)
+    detail = _(newest.detail) if newest.detail else ""
+    return Chapter(_(title), tone, newest.at, newest.actor, detail, until, len(same), since)

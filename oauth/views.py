@@ -7,6 +7,7 @@ from django.contrib.auth.decorators import login_not_required
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
+from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_POST
 
 from integrations import actor, pages, permissions, seek
@@ -31,8 +32,10 @@ LookAt = Callable[[Integration], object]
 def index(request: PageRequest) -> HttpResponse:
     now, span = timezone.now(), tokens.SPANS.get(request.GET.get("range", ""), tokens.SPANS["24h"])
     lines = tokens.lines(request.user, now)
+    due = tokens.due(lines, now)
     shown = {
-        "lines": lines, "trouble": tokens.in_trouble(lines), "due": tokens.due(lines, now), "now": now,
+        "lines": lines, "trouble": tokens.in_trouble(lines), "due": due, "now": now,
+        "due_names": ", ".join(line.integration.name for line in due),
         "lanes": tokens.lanes(lines, span, now), "span": span, "spans": tokens.SPANS.values(), "width": tokens.WIDTH,
     }  # fmt: skip
     return pages.render_page(request, "oauth/tokens.html", shown, fragment="live")
@@ -64,8 +67,8 @@ def refresh_all(request: PageRequest, look_at: LookAt) -> HttpResponse:
             look_at(integration)
     words = services.in_words(done)
     if done["failed"]:
-        return pages.answer(request, title="Not all were renewed", text=words, tone="warning", back="oauth:tokens")
-    title = "Renewed" if done["refreshed"] else "Nothing expires soon"
+        return pages.answer(request, title=_("Not all were renewed"), text=words, tone="warning", back="oauth:tokens")
+    title = _("Renewed") if done["refreshed"] else _("Nothing expires soon")
     return pages.answer(request, title=title, text=words, back="oauth:tokens")
 
 
@@ -79,10 +82,13 @@ def renewal(request: PageRequest, slug: str) -> HttpResponse:
     try:
         services.change(integration, auto_refresh=on, actor=actor.of(request))
     except services.NeverConnected as error:
-        return pages.answer(request, title="Not changed", text=str(error), tone="warning", back="oauth:tokens")
-    title = f"{integration.name} {'renews itself' if on else 'is no longer renewed by itself'}"
-    text = "" if on else "It runs out unless somebody renews it."
-    return pages.answer(request, title=title, text=text, tone="success" if on else "info", back="oauth:tokens")
+        return pages.answer(request, title=_("Not changed"), text=str(error), tone="warning", back="oauth:tokens")
+    if on:
+        title = _("{name} renews itself").format(name=integration.name)
+        return pages.answer(request, title=title, back="oauth:tokens")
+    title = _("{name} is no longer renewed by itself").format(name=integration.name)
+    text = _("It runs out unless somebody renews it.")
+    return pages.answer(request, title=title, text=text, tone="info", back="oauth:tokens")
 
 
 @require_POST
@@ -95,11 +101,12 @@ def revoke(request: PageRequest, slug: str, look_at: LookAt) -> HttpResponse:
         pages.demand(request, Perm.MANAGE, one)
     named = ",".join(sorted(one.slug for one in sharing))
     if "sure" not in request.POST:
-        shown = {"integration": integration, "sharing": sharing, "together_with": named}
+        names = ", ".join(one.name for one in sharing)
+        shown = {"integration": integration, "sharing": sharing, "names": names, "together_with": named}
         return render(request, "oauth/revoke.html", shown)
     if request.POST.get("with", "") != named:  # whom it shares the grant with is not what the reader was shown
-        text = "Others live by its grant now. Look again, and decide then."
-        return pages.answer(request, title="Not revoked", text=text, tone="warning", back="oauth:tokens")
+        text = _("Others live by its grant now. Look again, and decide then.")
+        return pages.answer(request, title=_("Not revoked"), text=text, tone="warning", back="oauth:tokens")
     return _revoked(request, integration, sharing, look_at)
 
 
@@ -109,12 +116,13 @@ def _revoked(
     try:
         done = services.revoke(integration, actor=actor.of(request), together_with=sharing)
     except (services.NothingToRevoke, services.SharedGrant, ProviderError) as error:
-        return pages.answer(request, title="Not revoked", text=str(error), tone="warning", back="oauth:tokens")
+        return pages.answer(request, title=_("Not revoked"), text=str(error), tone="warning", back="oauth:tokens")
     for one in done.integrations:
         look_at(one)
-    title = f"{' and '.join(one.name for one in done.integrations)}: revoked"
+    names = [one.name for one in done.integrations]
+    title = _("{name}: revoked").format(name=_(" and ").join(names))
     tone = "warning" if done.pending else "success"
-    return pages.answer(request, title=title, text=done.words, tone=tone, back="oauth:tokens")
+    return pages.answer(request, title=title, text=_(done.words), tone=tone, back="oauth:tokens")
 
 
 # --- There, and back -------------------------------------------------------------------------------------------------
@@ -130,7 +138,7 @@ def connect(request: PageRequest, slug: str) -> HttpResponse:
     try:
         url = authorize.begin(integration, actor=actor.of(request), session=session, now=now)
     except ProviderError as error:
-        title = f"{integration.name} can't be connected"
+        title = _("{name} can't be connected").format(name=integration.name)
         return pages.answer(request, title=title, text=error.words, tone="warning", back="overview")
     oauth = oauth_of(integration)
     shown = {"integration": integration, "url": url, "host": urlsplit(url).netloc}
@@ -170,4 +178,5 @@ def result(request: PageRequest) -> HttpResponse:
         return redirect("overview")
     integration = permissions.visible(request.user).filter(slug=told["slug"]).first()
     may = integration is not None and permissions.may(request.user, Perm.MANAGE, integration)
-    return render(request, "oauth/result.html", {**told, "integration": integration, "may": may})
+    words = [_(line) for line in told["words"] if line]
+    return render(request, "oauth/result.html", {**told, "words": words, "integration": integration, "may": may})

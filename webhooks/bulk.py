@@ -1,10 +1,14 @@
 """Replaying many, as people and programs ask for it: what they may replay, and the batch they asked for."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Self
 from uuid import UUID
 
 from django.contrib.auth.models import AnonymousUser
+from django.utils.dateparse import parse_datetime
+from django.utils.translation import ngettext
 
 from integrations import permissions
 from integrations.accounts.models import User
@@ -31,6 +35,43 @@ def batch(user: User | AnonymousUser, pk: UUID) -> ReplayBatch | None:
         return found
     asked = Selection.of_json(found.selection).scope
     return found if asked is not None and set(asked) <= set(mine) else None
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """What a page counted before it asked: events up to `at`, so many. It is all that a yes is good for."""
+
+    at: datetime
+    number: int
+
+    @classmethod
+    def of(cls, told: Mapping[str, str]) -> Self | None:
+        """As the page's own form brings it back; None for anything else."""
+        try:
+            at = parse_datetime(told.get("counted_at", ""))
+            return cls(at, int(told.get("counted", ""))) if at and at.tzinfo else None
+        except ValueError:
+            return None
+
+    def pin(self, chosen: Selection) -> Selection:
+        return replace(chosen, before=self.at)
+
+
+def differs(made: ReplayBatch, counted: Counted, chosen: Selection, *, now: datetime) -> str:
+    """What of `chosen` is not in the batch though it was counted, and what came since; "" when it is all the same."""
+    told, gone = [], counted.number - made.total
+    if gone > 0:
+        words = ngettext(
+            "{n} that was counted is gone, or has changed since.",
+            "{n} that were counted are gone, or have changed since.",
+            gone,
+        )
+        told.append(words.format(n=f"{gone:,}"))
+    came = chosen.rows(before=now).filter(created_at__gte=counted.at)[: replay.MOST].count()
+    if came:
+        words = ngettext("{n} that came since is not among them.", "{n} that came since are not among them.", came)
+        told.append(words.format(n=f"{came:,}"))
+    return " ".join(told)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,7 +108,7 @@ def progress(batch: ReplayBatch) -> Progress:
     return Progress(
         pk=batch.pk,
         status=status,
-        label=status.label,
+        label=str(status.label),
         tone=tone,
         username=batch.username,
         created_at=batch.created_at,

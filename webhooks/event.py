@@ -7,6 +7,7 @@ from typing import Any
 
 from django.conf import settings
 from django.urls import reverse
+from django.utils.translation import gettext as _
 
 from integrations import credentials, permissions
 from integrations.accounts.models import User
@@ -72,7 +73,7 @@ def body(log: WebhookLog, user: User) -> Body:
         folded=() if log.payload is None else tree.fold(payload),
         payload=text,
         payload_note=note,
-        fetched=() if log.fetched is None else tree.fold(_cleaned(log.fetched, webhook)),
+        fetched=() if log.fetched is None else tree.fold(cleaned(log.fetched, webhook)),
         headers=tuple(headers.items()),
         curl=_command(log, headers, payload, text),
         steps=tuple(timeline.of(log, log.attempt_rows.all(), forward)),
@@ -97,13 +98,13 @@ def raw(log: WebhookLog) -> tuple[bytes, str, str]:
     """What may be taken away of it: bytes, content type, file name. Where fields are personal, what it says with
     those masked; else what came, byte for byte."""
     name = _UNSAFE.sub("-", log.event_type or "event")
-    if _guarded(log.webhook):
+    if guarded(log.webhook):
         content = b"" if log.payload is None else _pretty(_shown(log)).encode()
         return content, "application/json", f"{name[:80]}-{log.pk}.json"
     return log.raw_body(), "application/octet-stream", f"{name[:80]}-{log.pk}.bin"
 
 
-def _guarded(webhook: Webhook) -> bool:
+def guarded(webhook: Webhook) -> bool:
     """Whether raw bytes may hold what nobody is to see: personal fields, or a token that proves deliveries."""
     return bool(personal(webhook.integration.spec)) or webhook.verification_method == Webhook.Method.BODY_TOKEN
 
@@ -111,36 +112,38 @@ def _guarded(webhook: Webhook) -> bool:
 def _payload(log: WebhookLog) -> tuple[str, str]:
     """The payload as text, personal fields masked and cut to what a browser bears; and what to say about it."""
     if log.payload is None:
-        if _guarded(log.webhook):
-            return "", "It could not be read as an event, and may hold personal data: its raw bytes are not shown."
-        text, note = log.raw_body().decode("utf-8", "replace"), "The raw bytes: they could not be read as an event."
+        if guarded(log.webhook):
+            return "", _("It could not be read as an event, and may hold personal data: its raw bytes are not shown.")
+        text = log.raw_body().decode("utf-8", "replace")
+        note = _("The raw bytes: they could not be read as an event.")
     else:
         masked = mask(log.payload, personal(log.webhook.integration.spec))
-        text, note = _pretty(_shown(log)), "Personal fields are masked." if masked != log.payload else ""
+        text, note = _pretty(_shown(log)), _("Personal fields are masked.") if masked != log.payload else ""
     if len(text) > SHOWN_CHARACTERS:
-        note = f"{note} The first 64 KB of {len(text) // 1024:,} KB.".strip()
+        cut = _("The first 64 KB of {size} KB.").format(size=f"{len(text) // 1024:,}")
+        note = f"{note} {cut}".strip()
     return text[:SHOWN_CHARACTERS], note
 
 
 def _shown(log: WebhookLog) -> Json:
-    return _cleaned(log.payload, log.webhook)
+    return cleaned(log.payload, log.webhook)
 
 
-def _cleaned(payload: Json, webhook: Webhook) -> Json:
+def cleaned(payload: Json, webhook: Webhook) -> Json:
     """Without what is personal, and without the receiver's secrets, should they stand in it."""
     by_key = webhook.verification_method == Webhook.Method.JWT  # then what stands in the variable is no secret
     secrets = [] if by_key else credentials.secrets(webhook.secret_env_var)
     try:
         return without(mask(payload, personal(webhook.integration.spec)), secrets)
     except RecursionError:
-        return "(nested too deeply to be shown)"
+        return _("(nested too deeply to be shown)")
 
 
 def _pretty(payload: Any) -> str:
     try:
         return json.dumps(payload, indent=2, ensure_ascii=False)
     except RecursionError:  # indenting is written in Python and gives up where the parser did not
-        return "(nested too deeply to be shown)"
+        return _("(nested too deeply to be shown)")
 
 
 def _command(log: WebhookLog, headers: dict[str, str], payload: Json, text: str) -> str:

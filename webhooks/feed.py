@@ -12,11 +12,12 @@ from django.conf import settings
 from django.db.models import Q, QuerySet
 from django.http import QueryDict
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from integrations import permissions
 from integrations.accounts.models import User
 from integrations.seek import Listing, Place
-from webhooks import bulk, state
+from webhooks import bulk, reasons, state
 from webhooks.models import RefusalTally, Webhook, WebhookLog
 from webhooks.rhythm import span
 from webhooks.services import listing, search, silence
@@ -98,6 +99,11 @@ class Filters:
         return self.status in ("", Status.PROCESSED, Status.FAILED)
 
     @property
+    def status_named(self) -> str:
+        """As it stands within a sentence; "" for any."""
+        return str(Status(self.status).label).lower() if self.status else ""
+
+    @property
     def begins(self) -> datetime | None:
         return timezone.make_aware(datetime.combine(self.since, time.min)) if self.since else None
 
@@ -161,8 +167,8 @@ class Receiver:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Notice:
     """What is amiss with a receiver, though its events can't tell. Nothing came `since`, where usually something comes
-    at least every `usual`; or so many were `refused` in 24 hours, most of them for `reason`; or `unset`, `held` as in
-    `state.State`."""
+    at least every `usual`; or so many were `refused` in 24 hours, most of them for `reason`, in words; or `unset`,
+    `held` as in `state.State`."""
 
     integration: str
     pk: UUID
@@ -230,7 +236,7 @@ def read(user: User, filters: Filters, *, before: Place | None, floor: Place | N
         ),
         events=tuple(sorted({event for w in webhooks for event in w.event_types})),
         receivers=() if places or filters.narrow else _receivers(mine),
-        statuses=[(value, label) for value, label in Status.choices],
+        statuses=[(value, str(label)) for value, label in Status.choices],
         notices=() if before else _notices(mine, now, alone=bool(filters.integration)),
         receiver=mine[0].pk if filters.integration and mine else None,
         replays=scope is None or bool(scope),
@@ -259,10 +265,10 @@ def _notices(webhooks: Collection[Webhook], now: datetime, *, alone: bool) -> tu
         )
         for one in silences
     ]
-    for pk, reasons in _refused(by_pk, now).items():
-        ((reason, _),) = reasons.most_common(1)
+    for pk, counted in _refused(by_pk, now).items():
+        most = max(counted, key=counted.__getitem__)
         name = by_pk[pk].integration.name
-        told.append(Notice(integration=name, pk=pk, refused=reasons.total(), reason=reason))
+        told.append(Notice(integration=name, pk=pk, refused=counted.total(), reason=reasons.named(most)))
     if alone:
         told += [_state_of(webhook) for webhook in webhooks]
     return tuple(one for one in told if one.since or one.refused or one.unset or one.held)
@@ -271,9 +277,9 @@ def _notices(webhooks: Collection[Webhook], now: datetime, *, alone: bool) -> tu
 def _refused(webhooks: Collection[UUID], now: datetime) -> dict[UUID, Counter[str]]:
     found: dict[UUID, Counter[str]] = {}
     hours = RefusalTally.objects.filter(webhook__in=webhooks, hour__gt=now - DAY).order_by("webhook")
-    for pk, reasons in hours.values_list("webhook_id", "reasons"):
-        found.setdefault(pk, Counter()).update(reasons)
-    return {pk: reasons for pk, reasons in found.items() if reasons.total()}
+    for pk, counted in hours.values_list("webhook_id", "reasons"):
+        found.setdefault(pk, Counter()).update(counted)
+    return {pk: counted for pk, counted in found.items() if counted.total()}
 
 
 def _state_of(webhook: Webhook) -> Notice:
@@ -316,7 +322,7 @@ def row_of(log: WebhookLog, scope: Collection[UUID] | None = ()) -> Row:
     may = scope is None or log.webhook_id in scope
     return Row(
         pk=log.pk,
-        event=log.event_type or "unknown event",
+        event=log.event_type or _("unknown event"),
         integration=integration.name,
         icon=integration.icon,
         status=log.get_status_display(),
@@ -335,14 +341,14 @@ def row_of(log: WebhookLog, scope: Collection[UUID] | None = ()) -> Row:
 
 def _note(log: WebhookLog) -> str:
     if log.status == Status.FAILED and not log.due_at:
-        return "gave up"
+        return _("gave up")
     if log.status != Status.PENDING:
         return ""
     if not log.webhook.integration.is_active:
-        return "held: the integration is switched off"
+        return _("held: the integration is switched off")
     if not log.webhook.is_active:
-        return "held: the webhook is switched off"
-    return "" if log.verified else "waits for the provider's confirmation"
+        return _("held: the webhook is switched off")
+    return "" if log.verified else _("waits for the provider's confirmation")
 
 
 def _receivers(webhooks: Iterable[Webhook]) -> tuple[Receiver, ...]:

@@ -9,11 +9,13 @@ from uuid import UUID
 
 from django.conf import settings
 from django.db.models import Count, Q, QuerySet
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop
 
 from integrations import permissions
 from integrations.accounts.models import User
 from integrations.permissions import Perm
-from webhooks import refused, state
+from webhooks import owners, reasons, refused, state
 from webhooks.feed import Filters
 from webhooks.models import Forward, Refusal, RefusalTally, Registration, RegistrationCheck, Webhook, WebhookLog
 from webhooks.rhythm import span
@@ -24,12 +26,17 @@ DAY = timedelta(hours=24)
 SHOWN = 25
 """Refusals and forwards on a page; the API goes further back."""
 
-TABS = {"": "Facts", "refused": "Refused", "forwards": "Forwards", "registration": "Registration"}
+TABS = {
+    "": gettext_noop("Facts"), "refused": gettext_noop("Refused"), "forwards": gettext_noop("Forwards"),
+    "latency": gettext_noop("Latency"), "registration": gettext_noop("Registration"),
+}  # fmt: skip
 
 _STANDING = {
-    "unset": ("down", "No secret"), "held": ("unknown", "Paused"), "silent": ("degraded", "Silent"),
-    "ready": ("healthy", "Receiving"),
-}  # fmt: skip
+    "unset": ("down", gettext_noop("No secret")),
+    "held": ("unknown", gettext_noop("Paused")),
+    "silent": ("degraded", gettext_noop("Silent")),
+    "ready": ("healthy", gettext_noop("Receiving")),
+}
 """How a receiver is in one word, and its tone."""
 
 
@@ -69,7 +76,7 @@ def _line(webhook: Webhook, counted: tuple[int, int], turned: int) -> Line:
         icon=webhook.integration.icon,
         url=settings.PUBLIC_URL + webhook.webhook_url,
         tone=tone,
-        label=label,
+        label=_(label),
         why=why,
         last=rhythm.last_received_at if rhythm else None,
         received=counted[0],
@@ -82,12 +89,15 @@ def _line(webhook: Webhook, counted: tuple[int, int], turned: int) -> Line:
 def _standing(webhook: Webhook) -> tuple[str, str]:
     """What is to be said of it first, and why."""
     if name := state.unset(webhook):
-        return "unset", f"{name} is not set: nothing is accepted."
-    if held := state.held_by(webhook):
-        what = "The integration" if held == "integration" else "This receiver"
-        return "held", f"{what} is switched off: events are stored and wait."
+        return "unset", _("{variable} is not set: nothing is accepted.").format(variable=name)
+    match state.held_by(webhook):
+        case "integration":
+            return "held", _("The integration is switched off: events are stored and wait.")
+        case "webhook":
+            return "held", _("This receiver is switched off: events are stored and wait.")
     if silent := silence.of(webhook):
-        return "silent", f"Nothing came, though usually something does at least every {span(silent.expected_minutes)}."
+        words = _("Nothing came, though usually something does at least every {span}.")
+        return "silent", words.format(span=span(silent.expected_minutes))
     return "ready", ""
 
 
@@ -102,8 +112,8 @@ def _deliveries(webhooks: Collection[UUID], now: datetime) -> dict[UUID, tuple[i
 def _refusals(webhooks: Collection[UUID], now: datetime) -> Counter[UUID]:
     found = Counter[UUID]()
     rows = RefusalTally.objects.filter(webhook__in=webhooks, hour__gt=now - DAY)
-    for pk, reasons in rows.values_list("webhook_id", "reasons"):
-        found[pk] += sum(reasons.values())
+    for pk, counted in rows.values_list("webhook_id", "reasons"):
+        found[pk] += sum(counted.values())
     return found
 
 
@@ -122,7 +132,7 @@ class Tab:
 class Reason:
     """Why so many were refused in the last 24 hours."""
 
-    reason: str
+    named: str
     number: int
     meaning: refused.Meaning
 
@@ -174,6 +184,7 @@ class Page:
     reasons: tuple[Reason, ...]
     refusals: tuple[Refusal, ...]
     forwards: tuple[Passed, ...]
+    latency: owners.Told | None
     registered: Registered | None
 
 
@@ -194,11 +205,11 @@ def page(webhook: Webhook, user: User, *, tab: str, now: datetime) -> Page:
         url=settings.PUBLIC_URL + webhook.webhook_url,
         forward_url=bare(webhook.forward_url),
         tone=tone,
-        label=label,
+        label=_(label),
         why=why,
         state=found,
         tab=tab,
-        tabs=tuple(Tab(key, words, numbers.get(key, 0), key == tab) for key, words in TABS.items()),
+        tabs=tuple(Tab(key, _(words), numbers.get(key, 0), key == tab) for key, words in TABS.items()),
         events=Filters(integration=webhook.integration.slug).query(),
         manages=permissions.may(user, Perm.MANAGE, webhook.integration),
         replays=permissions.may(user, Perm.WEBHOOKS_REPLAY, webhook.integration),
@@ -208,13 +219,14 @@ def page(webhook: Webhook, user: User, *, tab: str, now: datetime) -> Page:
         reasons=_reasons(found) if tab == "refused" else (),
         refusals=_kept(webhook, now) if tab == "refused" else (),
         forwards=_passed(webhook, now) if tab == "forwards" else (),
+        latency=owners.tell(webhook, now=now) if tab == "latency" else None,
         registered=_registered(webhook) if tab == "registration" else None,
     )
 
 
 def _reasons(found: state.State) -> tuple[Reason, ...]:
     counted = Counter(found.refused).most_common()
-    return tuple(Reason(reason, number, refused.meaning(reason)) for reason, number in counted)
+    return tuple(Reason(reasons.named(reason), number, refused.meaning(reason)) for reason, number in counted)
 
 
 def _kept(webhook: Webhook, now: datetime) -> tuple[Refusal, ...]:

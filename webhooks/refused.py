@@ -4,6 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop
+
 from integrations import credentials, crypto
 from integrations.providers.spec import Delivery, Json
 from webhooks.models import Refusal
@@ -21,7 +24,8 @@ class Opened:
     note: str | None = None
 
 
-CLOSED = Opened(note="Headers and content are for those who may release it (integrations:manage).")
+def closed() -> Opened:
+    return Opened(note=_("Headers and content are for those who may release it (integrations:manage)."))
 
 
 def opened(row: Refusal) -> Opened:
@@ -43,11 +47,12 @@ def opened(row: Refusal) -> Opened:
     if said:
         payload = _masked(said[0] if len(said) == 1 else said, told.personal if told else (), secrets)
     elif told and told.personal:
-        note = "It could not be read as an event, and may hold personal data: its raw bytes are not shown."
+        note = _("It could not be read as an event, and may hold personal data: its raw bytes are not shown.")
     else:
         raw = without(delivery.body.decode("utf-8", "replace"), secrets)
     if headers is None:
-        note = f"Its headers can't be decrypted any more. {note or ''}".strip()
+        undecrypted = _("Its headers can't be decrypted any more.")
+        note = f"{undecrypted} {note or ''}".strip()
     return Opened(headers=_masked(headers, (), secrets), payload=payload, raw=raw, note=note)
 
 
@@ -64,29 +69,43 @@ class Meaning:
 
 
 _UNSIGNED = Meaning(
-    "It was not signed at all: a stranger, a “test” button, or signing is switched off at the provider.",
-    "If these are real events, switch signing on at the provider.",
+    gettext_noop("It was not signed at all: a stranger, a “test” button, or signing is switched off at the provider."),
+    gettext_noop("If these are real events, switch signing on at the provider."),
 )
 _UNREADABLE = Meaning(
-    "It was signed in a way that this receiver doesn't read.", "The detail says what was expected; compare it."
+    gettext_noop("It was signed in a way that this receiver doesn't read."),
+    gettext_noop("The detail says what was expected; compare it."),
 )
 _OLD = Meaning(
-    "Too old, from the future, or repeated by a stranger.", "Check this machine's clock first, then the provider's."
+    gettext_noop("Too old, from the future, or repeated by a stranger."),
+    gettext_noop("Check this machine's clock first, then the provider's."),
 )
 _OTHERS = Meaning(
-    "Genuine, but of another organisation or another webhook.", "Check the organisation's id that is configured here."
+    gettext_noop("Genuine, but of another organisation or another webhook."),
+    gettext_noop("Check the organisation's id that is configured here."),
 )
-_KEY = Meaning("Signed with a key that the provider hasn't published.", "Check that the data centre is the right one.")
-_OTHER = Meaning("Nobody wrote down what this reason means.", "The detail says what was found.")
+_KEY = Meaning(
+    gettext_noop("Signed with a key that the provider hasn't published."),
+    gettext_noop("Check that the data centre is the right one."),
+)
+_OTHER = Meaning(
+    gettext_noop("Nobody wrote down what this reason means."), gettext_noop("The detail says what was found.")
+)
 
 MEANINGS = {
-    "no_secret": Meaning("No secret is set here, so nothing can be verified.", "Set the variable and restart web."),
+    "no_secret": Meaning(
+        gettext_noop("No secret is set here, so nothing can be verified."),
+        gettext_noop("Set the variable and restart web."),
+    ),
     "mismatch": Meaning(
-        "It was signed with another secret, or its body was changed on the way.",
-        "Compare the secret with the provider's console. Was it rotated there? Put the new one first: NEW,OLD.",
+        gettext_noop("It was signed with another secret, or its body was changed on the way."),
+        gettext_noop(
+            "Compare the secret with the provider's console. Was it rotated there? Put the new one first: NEW,OLD."
+        ),
     ),
     "body_altered": Meaning(
-        "The secret is right, but the body was changed on the way.", "Find the proxy that rewrites bodies."
+        gettext_noop("The secret is right, but the body was changed on the way."),
+        gettext_noop("Find the proxy that rewrites bodies."),
     ),
     "missing_header": _UNSIGNED,
     "missing_token": _UNSIGNED,
@@ -96,13 +115,17 @@ MEANINGS = {
     "malformed_token": _UNREADABLE,
     "malformed_hash": _UNREADABLE,
     "wrong_encoding": _UNREADABLE,
-    "malformed_secret": Meaning("The secret that is set here is not in the provider's format.", "Copy it again."),
-    "malformed_options": Meaning("hash_fields in this receiver's metadata is wrong.", "Mend it in the Django admin."),
+    "malformed_secret": Meaning(
+        gettext_noop("The secret that is set here is not in the provider's format."), gettext_noop("Copy it again.")
+    ),
+    "malformed_options": Meaning(
+        gettext_noop("hash_fields in this receiver's metadata is wrong."), gettext_noop("Mend it in the Django admin.")
+    ),
     "stale": _OLD,
     "timestamp_mismatch": _OLD,
     "simple_only": Meaning(
-        "Didit sent its weak signature alone, which doesn't cover the decision.",
-        "Switch the full signatures on at Didit.",
+        gettext_noop("Didit sent its weak signature alone, which doesn't cover the decision."),
+        gettext_noop("Switch the full signatures on at Didit."),
     ),
     "unknown_key": _KEY,
     "wrong_algorithm": _KEY,
@@ -112,4 +135,5 @@ MEANINGS = {
 
 
 def meaning(reason: str) -> Meaning:
-    return MEANINGS.get(reason, _OTHER)
+    found = MEANINGS.get(reason, _OTHER)
+    return Meaning(_(found.means), _(found.do))

@@ -3,7 +3,11 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
 from integrations.providers.spec import Json
+from webhooks import reasons
 
 DEPTH = 12
 LINES = 400
@@ -36,6 +40,10 @@ class Change:
     before: str = ""
     after: str = ""
 
+    @property
+    def named(self) -> str:
+        return reasons.named(self.kind)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Compared:
@@ -58,12 +66,12 @@ def _folded(name: str, value: Json, depth: int, room: list[int]) -> Iterator[Lin
         yield Line("leaf", name, _text(value), _type(value))
         return
     if depth >= DEPTH:
-        yield Line("leaf", name, f"{_size(items, value)}, nested too deeply to be folded", "more")
+        yield Line("leaf", name, _("{size}, nested too deeply to be folded").format(size=_size(items, value)), "more")
         return
     yield Line("open", name, _size(items, value), _type(value), unfolded=depth < OPEN_DEPTH)
     for done, (key, item) in enumerate(items):
         if room[0] <= 0:
-            yield Line("more", value=f"{len(items) - done:,} more in the raw view")
+            yield Line("more", value=_("{n} more in the raw view").format(n=f"{len(items) - done:,}"))
             break
         yield from _folded(key, item, depth + 1, room)
     yield Line("close")
@@ -103,8 +111,10 @@ def _items(value: Json) -> list[tuple[str, Json]]:
 
 
 def _size(items: list[tuple[str, Json]], value: Json) -> str:
-    one = "field" if isinstance(value, dict) else "item"
-    return f"{len(items):,} {one}{'' if len(items) == 1 else 's'}"
+    number = len(items)
+    if isinstance(value, dict):
+        return ngettext("{n} field", "{n} fields", number).format(n=f"{number:,}")
+    return ngettext("{n} item", "{n} items", number).format(n=f"{number:,}")
 
 
 def _type(value: Json) -> str:

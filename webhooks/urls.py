@@ -13,5 +13,7 @@ urlpatterns = [
     path("/receivers", receivers.index, name="receivers"),
     path("/<uuid:webhook_id>", receivers.one, name="receiver"),
     path("/<uuid:webhook_id>/change", receivers.change, name="change"),
+    path("/<uuid:webhook_id>/refusals.csv", receivers.refusals_csv, name="refusals-csv"),
+    path("/<uuid:webhook_id>/forwards.csv", receivers.forwards_csv, name="forwards-csv"),
     path("/<uuid:webhook_id>/refusals/<uuid:refusal_id>", receivers.refusal, name="refusal"),
 ]

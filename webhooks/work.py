@@ -5,6 +5,7 @@ import threading
 from collections.abc import Callable, Sequence
 
 from django.db import connection
+from django.utils.translation import gettext as _
 
 from webhooks.models import WebhookLog
 
@@ -38,8 +39,9 @@ def for_a_moment(work: Work, rows: Sequence[WebhookLog]) -> None:
 
 def outcome(log: WebhookLog) -> str:
     if log.status == WebhookLog.Status.PROCESSED:
-        return "The event was processed."
+        return _("The event was processed.")
     if log.status == WebhookLog.Status.FAILED:
-        return f"It failed: {log.error_message}"
-    on = log.webhook.is_active and log.webhook.integration.is_active
-    return "It goes on in the background." if on else "It is held: the receiver or its integration is switched off."
+        return _("It failed: {error}").format(error=log.error_message)
+    if log.webhook.is_active and log.webhook.integration.is_active:
+        return _("It goes on in the background.")
+    return _("It is held: the receiver or its integration is switched off.")

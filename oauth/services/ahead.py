@@ -9,6 +9,8 @@ from uuid import UUID
 from django.db import IntegrityError, transaction
 from django.db.models import QuerySet
 from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop
 
 from integrations import activity
 from integrations.actor import SYSTEM, Actor
@@ -126,31 +128,31 @@ def note_expired() -> list[str]:
 
 def _why(token: Token) -> str:
     if not token.refresh_sealed:
-        return "There is no refresh token to renew it with."
+        return gettext_noop("There is no refresh token to renew it with.")
     if not token.integration.is_active:
-        return "The integration is switched off."
+        return gettext_noop("The integration is switched off.")
     if token.grant.last_error:
         return token.grant.last_error
-    return "" if token.auto_refresh else "Automatic renewal is off."
+    return "" if token.auto_refresh else gettext_noop("Automatic renewal is off.")
 
 
 def in_words(summary: dict[str, Any]) -> str:
     """A run of the job in a few sentences."""
     parts = [
-        _listed("Renewed", summary["refreshed"]),
-        _explained("Not renewed", summary["failed"]),
-        f"{summary['skipped']} good for longer." if summary["skipped"] else "",
-        _listed("Ran out unrenewed", summary.get("expired", [])),
-        _listed("Revoked at the provider", summary.get("revoked", [])),
-        _explained("Revocation pending", summary.get("revoking", {})),
+        _listed(_("Renewed: {names}."), summary["refreshed"]),
+        _explained(_("Not renewed: {names}."), summary["failed"]),
+        _("{n} good for longer.").format(n=summary["skipped"]) if summary["skipped"] else "",
+        _listed(_("Ran out unrenewed: {names}."), summary.get("expired", [])),
+        _listed(_("Revoked at the provider: {names}."), summary.get("revoked", [])),
+        _explained(_("Revocation pending: {names}."), summary.get("revoking", {})),
     ]
-    return " ".join(part for part in parts if part) or "There was nothing to do."
+    return " ".join(part for part in parts if part) or _("There was nothing to do.")
 
 
-def _listed(what: str, slugs: list[str]) -> str:
-    return f"{what}: {', '.join(slugs)}." if slugs else ""
+def _listed(words: str, slugs: list[str]) -> str:
+    return words.format(names=", ".join(slugs)) if slugs else ""
 
 
-def _explained(what: str, reasons: dict[str, str]) -> str:
-    told_of = "; ".join(f"{slug} ({words.rstrip('.')})" for slug, words in reasons.items())
-    return f"{what}: {told_of}." if reasons else ""
+def _explained(words: str, reasons: dict[str, str]) -> str:
+    names = "; ".join(f"{slug} ({why.rstrip('.')})" for slug, why in reasons.items())
+    return words.format(names=names) if reasons else ""

@@ -17,6 +17,7 @@ from django.conf import settings
 from django.db import InterfaceError, OperationalError, transaction
 from django.db.models import Q
 from django.utils import timezone
+from django.utils.translation import gettext_noop
 
 from integrations import activity, crypto, http, permissions, probe
 from integrations.accounts.models import User
@@ -126,7 +127,9 @@ def _kept(integration: Integration, given: flow.Tokens, actor: Actor, note: str)
         return refresh.persist(lambda: connect(integration, given, actor=actor, note=note))
     except (OperationalError, InterfaceError) as error:
         log.exception("What %s gave could not be stored", integration.slug)
-        words = "Our database could not be written to, though the provider said yes. Try again when it can."
+        words = gettext_noop(
+            "Our database could not be written to, though the provider said yes. Try again when it can."
+        )
         raise NotConnected(Ending.UNREACHABLE, words, integration) from error
 
 
@@ -142,14 +145,14 @@ def _claim(state: str, *, user: User, session: str, now: datetime) -> Authorizat
 def _why_stale(state: str, *, user: User, now: datetime) -> str:
     asked = AuthorizationRequest.objects.filter(state_hash=_hash(state)).first()
     if asked is None:
-        return "This link was not given out here, or it is older than a day."
+        return gettext_noop("This link was not given out here, or it is older than a day.")
     if asked.user_id != user.pk:
-        return "This link was given to somebody else."
+        return gettext_noop("This link was given to somebody else.")
     if asked.used_at is not None:
-        return "This link was used already."
+        return gettext_noop("This link was used already.")
     if asked.expires_at <= now:
-        return "This link has expired: it is good for ten minutes."
-    return "This link was given to another browser, or you have signed in anew since."
+        return gettext_noop("This link has expired: it is good for ten minutes.")
+    return gettext_noop("This link was given to another browser, or you have signed in anew since.")
 
 
 def _obtain(asked: AuthorizationRequest, back: flow.Callback) -> tuple[flow.Tokens, tuple[str, ...]]:
@@ -158,15 +161,17 @@ def _obtain(asked: AuthorizationRequest, back: flow.Callback) -> tuple[flow.Toke
     if provider is None or oauth is None:  # its provider went away in these ten minutes
         raise NotConnected(Ending.REFUSED, f"{integration.name} uses no OAuth.", integration)
     if back.cancelled:
-        raise NotConnected(Ending.CANCELLED, "Access was not given.", integration)
+        raise NotConnected(Ending.CANCELLED, gettext_noop("Access was not given."), integration)
     if back.error:
         raise NotConnected(Ending.REFUSED, f"The provider says “{back.error}”.", integration)
     server = servers.known(provider, oauth, back.server) if back.server else ""
     if server is None:
-        words = "The answer names an authorisation server that is none of the provider's. Nothing was sent there."
+        words = gettext_noop(
+            "The answer names an authorisation server that is none of the provider's. Nothing was sent there."
+        )
         raise NotConnected(Ending.FOREIGN, words, integration)
     if not back.code:
-        raise NotConnected(Ending.REFUSED, "The provider sent back no code.", integration)
+        raise NotConnected(Ending.REFUSED, gettext_noop("The provider sent back no code."), integration)
     given = _exchanged(asked, oauth, server, back.code)
     try:
         tried = _tried(integration, provider, given, given.metadata.get("region", ""))
@@ -188,10 +193,10 @@ def _exchanged(asked: AuthorizationRequest, oauth: OAuth2, server: str, code: st
     except http.Unreachable as error:
         raise NotConnected(Ending.UNREACHABLE, error.words, integration) from error
     except crypto.CannotDecrypt as error:
-        words = "What was noted for this link can't be read any more: TOKEN_ENCRYPTION_KEYS has changed."
+        words = gettext_noop("What was noted for this link can't be read any more: TOKEN_ENCRYPTION_KEYS has changed.")
         raise NotConnected(Ending.REFUSED, words, integration) from error
     except ProviderError as error:
-        words = "The provider did not take its own code: it was too old, or used already."
+        words = gettext_noop("The provider did not take its own code: it was too old, or used already.")
         words = words if error.code == flow.DEAD else error.words
         raise NotConnected(Ending.REFUSED, words, integration) from error
     return servers.with_memory(integration, oauth, given, client.base_url)
@@ -224,7 +229,9 @@ def _must_not_cost_a_refresh_token(integration: Integration) -> None:
     """What renews itself isn't given up for something that runs out in an hour."""
     living = Token.objects.filter(integration=integration).exclude(refresh_sealed="")
     if living.exclude(grant__state__in=(*Grant.ENDED, Grant.State.UNCERTAIN)).exists():
-        words = "No refresh token came with it, while the connection that there is renews itself: that one was kept."
+        words = gettext_noop(
+            "No refresh token came with it, while the connection that there is renews itself: that one was kept."
+        )
         raise NotConnected(Ending.REFUSED, words, integration)
 
 

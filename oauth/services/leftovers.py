@@ -14,6 +14,7 @@ from uuid import UUID
 
 from django.db import transaction
 from django.utils import timezone
+from django.utils.translation import gettext_noop
 
 from integrations import activity, credentials, crypto
 from integrations.actor import SYSTEM
@@ -26,8 +27,10 @@ from oauth.services import refresh, revoke, servers, store
 log = logging.getLogger(__name__)
 
 LEASE = timedelta(seconds=40)
-TOLD_LATER = "The provider is told that the grant before it is revoked."
-UNCONFIRMED = "The provider never confirmed that the grant before it is revoked: make sure of that there."
+TOLD_LATER = gettext_noop("The provider is told that the grant before it is revoked.")
+UNCONFIRMED = gettext_noop(
+    "The provider never confirmed that the grant before it is revoked: make sure of that there."
+)
 
 
 def leave(token: Token, *, instead: flow.Tokens) -> str:

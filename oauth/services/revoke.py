@@ -16,6 +16,8 @@ from uuid import UUID
 from django.db import transaction
 from django.db.models import F, Q
 from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop
 
 from integrations import activity
 from integrations.actor import SYSTEM, Actor
@@ -40,9 +42,8 @@ class SharedGrant(Exception):
 
     def __init__(self, sharing: list[Integration]) -> None:
         self.sharing = sharing
-        super().__init__(
-            f"Its grant is shared with {', '.join(one.slug for one in sharing)}: they would be revoked too."
-        )
+        names = ", ".join(self.slugs)
+        super().__init__(_("Its grant is shared with {names}: they would be revoked too.").format(names=names))
 
     @property
     def slugs(self) -> list[str]:
@@ -78,7 +79,7 @@ def revoke(integration: Integration, *, actor: Actor, together_with: Collection[
     refresh.oauth_or_refusal(integration)
     grant, integrations = _give_up(integration, actor, {one.pk for one in together_with})
     if grant.state == State.REVOKED:
-        return Revocation(pending=False, words="It was dead at the provider already.", integrations=integrations)
+        return Revocation(pending=False, words=_("It was dead at the provider already."), integrations=integrations)
     return _carry_out(grant.pk, integrations, actor, patience=PATIENCE_SECONDS)
 
 
@@ -113,7 +114,7 @@ def _give_up(
     """From here on nobody gets a token of it, whatever happens to this process. The lease is left to who holds it."""
     grant = _locked(integration)
     if grant is None or grant.state == State.REVOKED:
-        raise NothingToRevoke(f"{integration.name} has no token.")
+        raise NothingToRevoke(_("{name} has no token.").format(name=integration.name))
     tokens = list(Token.objects.filter(grant=grant).select_related("integration").order_by("integration__slug"))
     integrations = tuple(one.integration for one in tokens)
     if unasked := [one for one in integrations if one.pk not in {integration.pk, *together_with}]:
@@ -121,14 +122,14 @@ def _give_up(
     if grant.state == State.REVOKING:
         return grant, integrations
     if not any(one.access_sealed or one.refresh_sealed for one in tokens):
-        raise NothingToRevoke(f"{integration.name} has no token.")
+        raise NothingToRevoke(_("{name} has no token.").format(name=integration.name))
     dead = grant.state == State.NEEDS_REAUTH and grant.error_code == flow.DEAD
     grant.state = State.REVOKING
     grant.forget_trouble()
     grant.save()
     # The log last, tokens before it: whoever writes it holds up all others who do, and must not wait for any of them.
     if dead:
-        _wipe(grant, actor, "It was dead at the provider already, which was not asked.")
+        _wipe(grant, actor, gettext_noop("It was dead at the provider already, which was not asked."))
     for one in integrations:
         # How many, not who: not everybody who may read this may see all of them.
         details = {"together_with": len(integrations) - 1}
@@ -138,13 +139,13 @@ def _give_up(
 
 def _locked(integration: Integration) -> Grant | None:
     """The grant that it lives by, locked; looked up again under the lock, for it may just have been connected anew."""
-    for _ in range(3):
+    for _try in range(3):
         living = Token.objects.filter(integration=integration).values_list("grant_id", flat=True)
         pk = living.first()
         grant = Grant.objects.select_for_update().filter(pk=pk).first() if pk else None
         if pk is None or (grant is not None and living.first() == pk):
             return grant
-    raise NothingToRevoke(f"{integration.name} is being connected anew just now.")
+    raise NothingToRevoke(_("{name} is being connected anew just now.").format(name=integration.name))
 
 
 # --- At the provider -------------------------------------------------------------------------------------------------
@@ -154,12 +155,12 @@ def _carry_out(pk: UUID, integrations: tuple[Integration, ...], actor: Actor, *,
     ends = time.monotonic() + patience
     while not _claim(pk):
         if not Grant.objects.filter(pk=pk, state=State.REVOKING).exists():
-            return Revocation(pending=False, words="It is revoked.", integrations=integrations)
+            return Revocation(pending=False, words=_("It is revoked."), integrations=integrations)
         if time.monotonic() >= ends:
-            words = "Another process is at it: the provider is told when that has ended."
+            words = _("Another process is at it: the provider is told when that has ended.")
             return Revocation(pending=True, words=words, integrations=integrations)
         time.sleep(random.uniform(0.05, 0.15))  # noqa: S311 - so that two who wait don't ask in step
-    for _ in range(2):  # once more for what a slow refresh brought meanwhile
+    for _try in range(2):  # once more for what a slow refresh brought meanwhile
         grant = Grant.objects.filter(pk=pk).first()
         if grant is None:
             break  # somebody has connected anew meanwhile: it is told as a leftover (`leftovers`)
@@ -169,7 +170,7 @@ def _carry_out(pk: UUID, integrations: tuple[Integration, ...], actor: Actor, *,
             return Revocation(pending=True, words=_put_off(grant, error, actor), integrations=integrations)
         if _finish(grant, actor, words):
             return Revocation(pending=False, words=words, integrations=integrations)
-    words = "It was renewed or replaced meanwhile: the provider is told once more."
+    words = _("It was renewed or replaced meanwhile: the provider is told once more.")
     return Revocation(pending=True, words=words, integrations=integrations)
 
 
@@ -184,10 +185,10 @@ def _tell_provider(grant: Grant) -> str:
     tokens = Token.objects.filter(grant=grant).select_related("grant", "integration").order_by("created_at")
     token = tokens.exclude(refresh_sealed="").first() or tokens.exclude(access_sealed="").first()
     if token is None:
-        return "There was nothing left to revoke."
+        return gettext_noop("There was nothing left to revoke.")
     oauth = refresh.oauth_or_refusal(token.integration)
     if not oauth.revoke_path:
-        return "The provider can't be told: what it gave lives there until it runs out."
+        return gettext_noop("The provider can't be told: what it gave lives there until it runs out.")
     secret, hint = (
         (store.opened(token.refresh_token), "refresh_token")
         if token.refresh_sealed
@@ -203,7 +204,7 @@ def tell(integration: Integration, oauth: OAuth2, client: flow.Client, *, secret
     """
     request = flow.revoke(oauth, client, token=secret, hint=hint)
     flow.read_revoked(oauth, refresh.ask(integration, oauth, request, judge=flow.revoke_error_in))
-    return "The provider has revoked it."
+    return gettext_noop("The provider has revoked it.")
 
 
 def wait_after(error: ProviderError, failures: int) -> timedelta:

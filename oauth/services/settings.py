@@ -1,6 +1,7 @@
 """What admins may set about a token."""
 
 from django.db import transaction
+from django.utils.translation import gettext as _
 
 from integrations import activity
 from integrations.actor import Actor
@@ -17,7 +18,7 @@ def change(integration: Integration, *, auto_refresh: bool, actor: Actor) -> Tok
     """Renew it by the clock, or not. Writes and logs only a difference. Raises NeverConnected."""
     token = Token.objects.select_for_update(of=("self",)).filter(integration=integration).first()
     if token is None:
-        raise NeverConnected(f"{integration.name} was never connected.")
+        raise NeverConnected(_("{name} was never connected.").format(name=integration.name))
     if token.auto_refresh != auto_refresh:
         token.auto_refresh = auto_refresh
         token.save(update_fields=["auto_refresh", "updated_at"])

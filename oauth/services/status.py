@@ -7,6 +7,7 @@ from enum import StrEnum
 from uuid import UUID
 
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from integrations.models import Integration
 from integrations.providers.spec import OAuth2
@@ -64,21 +65,28 @@ def can_revoke(token: Token) -> bool:
 def advice(token: Token | None) -> str:
     """What to do about it, in words for the operator; "" when there is nothing to do."""
     if token is None:
-        return "Connect it."
+        return _("Connect it.")
     grant = token.grant
     match grant.state:
         case State.RETRYING:
-            when = f" Tried again at {_clock(grant.next_try_at)}." if grant.next_try_at else ""
-            return f"Nothing: the grant is kept.{when}"
+            if grant.next_try_at is None:
+                return _("Nothing: the grant is kept.")
+            return _("Nothing: the grant is kept. Tried again at {clock}.").format(clock=_clock(grant.next_try_at))
         case State.UNCERTAIN:
-            works = f" The access token works until {_clock(token.expires_at)}." if token.expires_at else ""
-            return f"Connect it again: the provider may have given a new refresh token that never reached us.{works}"
+            words = _("Connect it again: the provider may have given a new refresh token that never reached us.")
+            if token.expires_at is None:
+                return words
+            works = _("The access token works until {clock}.").format(clock=_clock(token.expires_at))
+            return f"{words} {works}"
         case State.NEEDS_REAUTH | State.REVOKED:
-            return "Connect it again."
+            return _("Connect it again.")
         case State.REVOKING:
-            when = f" Tried again after {_clock(grant.next_try_at)}." if grant.next_try_at else ""
-            return f"Nothing: it is unusable here, and the provider will be told as soon as it can be reached.{when}"
-    return "" if token.refresh_sealed else "Connect it again before it expires: there is no refresh token."
+            words = _("Nothing: it is unusable here, and the provider will be told as soon as it can be reached.")
+            if grant.next_try_at is None:
+                return words
+            again = _("Tried again after {clock}.").format(clock=_clock(grant.next_try_at))
+            return f"{words} {again}"
+    return "" if token.refresh_sealed else _("Connect it again before it expires: there is no refresh token.")
 
 
 # --- The budget ------------------------------------------------------------------------------------------------------
@@ -124,5 +132,5 @@ def oauth_of(integration: Integration) -> OAuth2 | None:
     return integration.spec.oauth if integration.spec else None
 
 
-def _clock(moment: datetime | None) -> str:
-    return f"{timezone.localtime(moment):%H:%M:%S %Z}" if moment else "an unknown time"
+def _clock(moment: datetime) -> str:
+    return f"{timezone.localtime(moment):%H:%M:%S %Z}"

@@ -107,6 +107,24 @@ def test_what_could_not_be_read_shows_its_bytes_only_where_nothing_is_personal(a
     assert (body["payload"], body["raw"]) == (None, None)
 
 
+def test_a_token_that_proves_deliveries_is_shown_by_no_byte_and_in_no_field(api, webhook, registry, monkeypatch):
+    crm = Webhook.objects.get(integration__slug="zoho-crm")
+    assert crm.verification_method == Webhook.Method.BODY_TOKEN
+    monkeypatch.setenv(crm.secret_env_var, "canary-token,older-canary-token")
+    unread = {
+        "status": "failed",
+        "payload": None,
+        "body": b'{"token": "canary-token"',
+        "error_message": "Genuine, but …",
+    }
+    body = shown(api, log(crm, **unread))
+    assert (body["payload"], body["raw"]) == (None, None)
+    said = {"token": "older-canary-token", "note": "it is canary-token", "module": "Leads"}
+    body = shown(api, log(crm, payload=said, fetched={"token": "canary-token"}))
+    assert body["payload"]["module"] == "Leads"
+    assert "canary" not in json.dumps(body)
+
+
 def test_who_may_not_see_it_gets_404(api, calling, charlie, webhook, registry):
     row, other = log(webhook), log(Webhook.objects.get(integration__slug="netcash"))
     assign_perm("integrations.read", charlie, registry["resend"])

@@ -43,6 +43,17 @@ def arrive(number: int) -> None:
         WebhookLogFactory(webhook=Webhook.objects.get(integration__slug="resend"), event_type="email.opened")
 
 
+def timed(log: WebhookLog) -> None:
+    """Three seconds at its provider, one here."""
+    log.sent_at, log.stored_at = log.created_at - timedelta(seconds=3), log.created_at + timedelta(milliseconds=40)
+    log.started_at, log.processed_at = (
+        log.created_at + timedelta(milliseconds=90),
+        log.created_at + timedelta(seconds=1),
+    )
+    log.status, log.attempts = WebhookLog.Status.PROCESSED, 1
+    log.save()
+
+
 def poll(page: Page) -> None:
     page.clock.fast_forward(30_500)
 
@@ -171,10 +182,11 @@ def test_no_page_of_a_receiver_stands_in_anybodys_way(
     Forward.objects.create(
         log=logs[0], webhook=hook, url=f"https://{'long' * 9}.example.com", status="failed", error_message=why
     )
+    timed(logs[0])
     quiet_page.emulate_media(color_scheme=scheme)
     quiet_page.set_viewport_size({"width": width, "height": 900})
     here = f"/{hook.pk}"
-    tabs = [f"{here}?tab={tab}" for tab in ("", "refused", "forwards", "registration")]
+    tabs = [f"{here}?tab={tab}" for tab in ("", "refused", "forwards", "latency", "registration")]
     for path in ("/receivers", *tabs, "/test", "/replays?integration=resend"):
         page = enter(alice, FEED + path)
         if path.endswith("refused"):
@@ -184,3 +196,20 @@ def test_no_page_of_a_receiver_stands_in_anybodys_way(
         assert page.evaluate(TOO_WIDE) == [], path
         found = Axe().run(page, options=RULES)
         assert found.violations_count == 0, path + found.generate_report()
+
+
+def test_from_the_receiver_to_whose_the_time_is_and_to_a_table(
+    enter: Enter, alice: User, logs: list[WebhookLog]
+) -> None:
+    timed(logs[0])
+    Forward.objects.create(log=logs[0], webhook=logs[0].webhook, url="https://shop.example.com/hook")
+    page = enter(alice, f"{FEED}/{logs[0].webhook_id}")
+    page.get_by_role("link", name="Latency").click()
+    expect(page.get_by_role("heading", name="Where the time goes")).to_be_visible()
+    expect(page.get_by_text("75 % of the time is Resend Email's")).to_be_visible()
+    bar = page.get_by_role("img", name="Resend Email took 3,000")
+    assert [part.bounding_box()["width"] > 1 for part in bar.locator("rect").all()] == [True] * 4
+    page.get_by_role("link", name="Forwards", exact=True).click()
+    with page.expect_download() as began:
+        page.get_by_role("link", name="Export CSV").click()
+    assert began.value.suggested_filename == "forwards-resend.csv"

@@ -70,6 +70,8 @@ TABLE: dict[str, dict[str, str]] = {
     "admin/integrations/webhooks/test": {"GET": REPLAY, "POST": REPLAY},
     "admin/integrations/webhooks/receivers": {"GET": READ},
     "admin/integrations/webhooks/<uuid:webhook_id>": {"GET": READ},
+    "admin/integrations/webhooks/<uuid:webhook_id>/refusals.csv": {"GET": READ},
+    "admin/integrations/webhooks/<uuid:webhook_id>/forwards.csv": {"GET": READ},
     "admin/integrations/webhooks/<uuid:webhook_id>/change": {"POST": MANAGE},
     "admin/integrations/webhooks/<uuid:webhook_id>/switch": {"POST": MANAGE},
     "admin/integrations/webhooks/<uuid:webhook_id>/judge": {"POST": MANAGE},

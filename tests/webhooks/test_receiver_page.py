@@ -1,6 +1,8 @@
 """A receiver's page: what it tells, to whom, and what can be done with it."""
 
+import csv
 import html
+import io
 import re
 from datetime import timedelta
 
@@ -13,7 +15,17 @@ from integrations.models import Activity
 from tests.factories import WebhookLogFactory
 from tests.webhooks.conftest import signed
 from webhooks import refused
-from webhooks.models import Forward, Refusal, Registration, RegistrationCheck, SecretUse, Silence, Webhook, WebhookLog
+from webhooks.models import (
+    Attempt,
+    Forward,
+    Refusal,
+    Registration,
+    RegistrationCheck,
+    SecretUse,
+    Silence,
+    Webhook,
+    WebhookLog,
+)
 from webhooks.services import figures, quarantine
 from webhooks.services.quarantine import Refused
 
@@ -95,6 +107,73 @@ def test_only_receivers_that_may_be_seen_are_listed_and_found(client, charlie, r
     assert client.get(f"{FEED}/{hooks['netcash'].pk}").status_code == 404
 
 
+# --- As CSV ----------------------------------------------------------------------------------------------------------
+
+
+def sheet(client, hook: Webhook, what: str) -> list[dict[str, str]]:
+    answer = client.get(f"{FEED}/{hook.pk}/{what}.csv")
+    assert answer.headers["Content-Disposition"] == f'attachment; filename="{what}-{hook.integration.slug}.csv"'
+    return list(csv.DictReader(io.StringIO(b"".join(answer.streaming_content).decode(), newline="")))
+
+
+def test_what_was_refused_comes_as_csv_and_says_from_whom_only_to_managers(client, alice, bob, hooks, kept):
+    old = Refusal.objects.create(
+        webhook=hooks["resend"], reason="stale", body=b"", sealed="", created_at=timezone.now() - timedelta(days=8)
+    )
+    Refusal.objects.filter(pk=kept.pk).update(detail="=HYPERLINK(1)", ip_address="192.0.2.7", user_agent="+curl")
+    client.force_login(alice)
+    (row,) = sheet(client, hooks["resend"], "refusals")
+    assert (row["id"], row["reason"], row["detail"]) == (str(kept.pk), "mismatch", "'=HYPERLINK(1)")
+    assert (row["ipAddress"], row["userAgent"], row["truncated"]) == ("192.0.2.7", "'+curl", "false")
+    assert int(row["sizeBytes"]) == len(bytes(kept.body))
+    assert row["id"] != str(old.pk)
+    client.force_login(bob)
+    (row,) = sheet(client, hooks["resend"], "refusals")
+    assert (row["reason"], row["ipAddress"], row["userAgent"]) == ("mismatch", "", "")
+
+
+def test_what_was_passed_on_comes_as_csv_with_each_try(client, alice, hooks):
+    now, hook = timezone.now(), hooks["resend"]
+    passed = {"webhook": hook, "url": "https://user:secret@example.com/hook?key=secret"}
+    tried = Forward.objects.create(
+        log=WebhookLogFactory(webhook=hook, event_type="=email.sent"), status="delivered", status_code=200,
+        created_at=now - timedelta(hours=1), done_at=now, **passed,
+    )  # fmt: skip
+    waits = Forward.objects.create(log=WebhookLogFactory(webhook=hook), created_at=now, due_at=now, **passed)
+    for minutes, target, status, error in (
+        (3, "handler", None, ""), (2, "https://example.com/hook", 500, "The target answered HTTP 500."),
+        (1, "https://example.com/hook", 200, ""),
+    ):  # fmt: skip
+        at = now - timedelta(minutes=minutes)
+        Attempt.objects.create(log=tried.log, target=target, at=at, status_code=status, error=error, duration_ms=7)
+    client.force_login(alice)
+    rows = sheet(client, hook, "forwards")
+    assert [(row["id"], row["attempt"], row["statusCode"]) for row in rows] == [
+        (str(waits.pk), "0", ""), (str(tried.pk), "1", "500"), (str(tried.pk), "2", "200")
+    ]  # fmt: skip
+    assert (rows[1]["eventType"], rows[1]["error"]) == ("'=email.sent", "The target answered HTTP 500.")
+    assert {row["url"] for row in rows} == {"https://example.com/hook"}
+
+
+def test_csv_of_a_receiver_that_may_not_be_seen_is_not_found(client, charlie, registry, hooks, kept):
+    assign_perm("integrations.read", charlie, registry["netcash"])
+    client.force_login(charlie)
+    for what in ("refusals", "forwards"):
+        assert client.get(f"{FEED}/{hooks['resend'].pk}/{what}.csv").status_code == 404
+        assert sheet(client, hooks["netcash"], what) == []
+
+
+def test_csv_is_offered_where_there_is_something(client, alice, hooks, kept):
+    client.force_login(alice)
+    assert "refusals.csv" in of(client, hooks["resend"], "refused")
+    assert "refusals.csv" not in of(client, hooks["netcash"], "refused")
+    assert "forwards.csv" not in of(client, hooks["resend"], "forwards")
+    Forward.objects.create(
+        log=WebhookLogFactory(webhook=hooks["resend"]), webhook=hooks["resend"], url="https://x.example"
+    )
+    assert "forwards.csv" in of(client, hooks["resend"], "forwards")
+
+
 # --- Facts -----------------------------------------------------------------------------------------------------------
 
 
@@ -113,7 +192,7 @@ def test_facts_name_secrets_and_never_show_them(client, alice, hooks, secrets, m
     assert secrets["RESEND_WEBHOOK_SECRET"] not in page
 
 
-@pytest.mark.parametrize("tab", ["", "refused", "forwards", "registration", "nonsense"])
+@pytest.mark.parametrize("tab", ["", "refused", "forwards", "latency", "registration", "nonsense"])
 def test_each_tab_is_read_with_a_handful_of_queries(client, alice, hooks, kept, tab, django_assert_max_num_queries):
     client.force_login(alice)
     with django_assert_max_num_queries(13):  # one of them is the session's, one the reader's own row

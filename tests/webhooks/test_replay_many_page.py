@@ -1,5 +1,6 @@
 """Replaying many from the pages: what is chosen is counted first, then it goes on in the background."""
 
+import re
 import time
 from datetime import timedelta
 from typing import Any
@@ -40,6 +41,16 @@ def event(hook: Webhook, **fields: Any) -> WebhookLog:
     return WebhookLogFactory(webhook=hook, **fields)
 
 
+def confirm(client, query: str = "", **data: Any):
+    """Press the button of the page that counts and asks."""
+    page = client.post(f"{MANY}{query}", data).content.decode()
+    return client.post(f"{MANY}{query}", data | hidden(page) | {"sure": "yes"})
+
+
+def hidden(page: str) -> dict[str, str]:
+    return dict(re.findall(r'<input type="hidden" name="(batch|counted|counted_at)" value="([^"]*)"', page))
+
+
 def test_all_that_match_are_counted_and_nothing_is_done_yet(client, alice, hooks):
     for kind, status in (("email.sent", "failed"), ("email.sent", "processed"), ("email.opened", "failed")):
         event(hooks["resend"], event_type=kind, status=status)
@@ -55,7 +66,7 @@ def test_it_begins_when_somebody_is_sure_and_shows_how_far_it_is(client, alice, 
     first = [event(hooks["resend"], event_type="email.sent", status="failed") for _ in range(3)]
     event(hooks["resend"], event_type="email.opened", status="failed")
     client.force_login(alice)
-    answer = client.post(f"{MANY}?integration=resend&event=email.sent", {"sure": "yes"})
+    answer = confirm(client, "?integration=resend&event=email.sent")
     batch = ReplayBatch.objects.get()
     assert (answer.status_code, answer.headers["Location"]) == (302, f"{MANY}/{batch.pk}")
     ends = time.monotonic() + 10
@@ -83,7 +94,7 @@ def test_rows_that_were_picked_are_replayed_and_no_others(client, alice, hooks):
     asked = client.post(MANY, {"log": [row.pk for row in picked]}).content.decode()
     assert "Replay 2 events?" in asked
     assert asked.count('name="log"') == 2
-    client.post(MANY, {"log": [row.pk for row in picked], "sure": "yes"})
+    confirm(client, log=[row.pk for row in picked])
     replay.run_due()
     assert set(WebhookLog.objects.exclude(replay_of=None).values_list("replay_of", flat=True)) == {
         row.pk for row in picked
@@ -104,7 +115,7 @@ def test_without_a_filter_nothing_is_done_even_if_somebody_is_sure(client, alice
     event(hooks["resend"])
     event(hooks["resend"], status="duplicate")
     client.force_login(alice)
-    assert client.post(f"{MANY}{query}", {"sure": "yes"}).status_code == 200
+    assert confirm(client, query).status_code == 200
     assert not ReplayBatch.objects.exists()
 
 
@@ -115,9 +126,74 @@ def test_too_many_are_refused_and_say_so(client, alice, hooks, monkeypatch):
     client.force_login(alice)
     for answer in (
         client.get(f"{MANY}?integration=resend"),
-        client.post(f"{MANY}?integration=resend", {"sure": "yes"}),
+        confirm(client, "?integration=resend"),
     ):
         assert "ask for them in parts" in answer.content.decode()
+    assert not ReplayBatch.objects.exists()
+
+
+def test_what_came_after_it_was_counted_is_not_among_them(client, alice, hooks):
+    counted = event(hooks["resend"], status="failed")
+    client.force_login(alice)
+    told = hidden(client.get(f"{MANY}?integration=resend").content.decode())
+    event(hooks["resend"], status="failed", created_at=timezone.now() + timedelta(milliseconds=1))
+    time.sleep(0.005)
+    answer = client.post(f"{MANY}?integration=resend", {"sure": "yes"} | told, follow=True)
+    assert "1 that came since is not among them." in answer.content.decode()
+    assert ReplayBatch.objects.get().total == 1
+    replay.run_due()
+    assert [row.replay_of for row in WebhookLog.objects.exclude(batch_id=None)] == [counted.pk]
+
+
+def test_more_than_was_counted_is_asked_for_anew(client, alice, hooks):
+    event(hooks["resend"], status="failed")
+    late = event(hooks["resend"], status="pending")
+    client.force_login(alice)
+    told = hidden(client.get(f"{MANY}?integration=resend").content.decode())
+    WebhookLog.objects.filter(pk=late.pk).update(status="failed")
+    page = client.post(f"{MANY}?integration=resend", {"sure": "yes"} | told).content.decode()
+    assert "When you were asked, 1 could be replayed; now 2 can." in page
+    assert "Replay 2 events?" in page
+    assert not ReplayBatch.objects.exists()
+    client.post(f"{MANY}?integration=resend", {"sure": "yes"} | hidden(page))
+    assert ReplayBatch.objects.get().total == 2
+
+
+def test_fewer_than_were_counted_are_replayed_and_it_says_so(client, alice, hooks):
+    rows = [event(hooks["resend"], status="failed") for _ in range(2)]
+    client.force_login(alice)
+    told = hidden(client.get(f"{MANY}?integration=resend&status=failed").content.decode())
+    WebhookLog.objects.filter(pk=rows[0].pk).update(status="processed")
+    answer = client.post(f"{MANY}?integration=resend&status=failed", {"sure": "yes"} | told, follow=True)
+    assert "1 that was counted is gone, or has changed since." in answer.content.decode()
+    assert ReplayBatch.objects.get().total == 1
+
+
+def test_what_becomes_fit_while_it_runs_is_not_among_them(client, alice, hooks):
+    event(hooks["resend"], status="failed")
+    late = event(hooks["resend"], status="pending", created_at=timezone.now() - timedelta(minutes=1))
+    client.force_login(alice)
+    confirm(client, "?integration=resend")
+    WebhookLog.objects.filter(pk=late.pk).update(status="processed")
+    replay.run_due()
+    assert WebhookLog.objects.exclude(batch_id=None).count() == 1
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        {},
+        {"counted": "x", "counted_at": "2026-01-01T00:00:00Z"},
+        {"counted": "1", "counted_at": "2026-01-01T00:00"},
+        {"counted": "1", "counted_at": "y"},
+        {"counted": "1", "counted_at": "2026-13-01T00:00:00Z"},
+    ],
+)
+def test_a_yes_to_nothing_that_was_counted_begins_nothing(client, alice, hooks, told):
+    event(hooks["resend"], status="failed")
+    client.force_login(alice)
+    answer = client.post(f"{MANY}?integration=resend", {"sure": "yes"} | told)
+    assert "Replay 1 event?" in answer.content.decode()
     assert not ReplayBatch.objects.exists()
 
 
@@ -131,7 +207,7 @@ def test_a_grant_on_one_integration_replays_that_one_alone(client, charlie, regi
     assert f'name="log" value="{mine.pk}"' in page
     assert f'name="log" value="{theirs.pk}"' not in page
     assert "Replay 1 event?" in client.get(f"{MANY}?status=failed").content.decode()
-    client.post(MANY, {"log": [mine.pk, theirs.pk], "sure": "yes"})
+    confirm(client, log=[mine.pk, theirs.pk])
     replay.run_due()
     assert [row.replay_of for row in WebhookLog.objects.exclude(batch_id=None)] == [mine.pk]
 
@@ -166,7 +242,7 @@ def test_a_batch_of_others_is_not_found(client, charlie, registry, hooks):
 def test_one_that_runs_can_be_stopped(client, alice, hooks):
     event(hooks["resend"], status="failed")
     client.force_login(alice)
-    client.post(f"{MANY}?integration=resend", {"sure": "yes"})
+    confirm(client, "?integration=resend")
     batch = ReplayBatch.objects.get()
     assert "Replay stopped" in client.post(f"{MANY}/{batch.pk}/cancel", headers=HTMX).content.decode()
     assert "Cancelled" in client.get(f"{MANY}/{batch.pk}").content.decode()
@@ -203,7 +279,7 @@ def test_a_receiver_that_would_refuse_it_says_what_to_do(client, alice, hooks, m
     monkeypatch.delenv("RESEND_WEBHOOK_SECRET", raising=False)
     client.force_login(alice)
     answer = client.post(f"{FEED}/test", {"event": f"{hooks['resend'].pk} email.sent"})
-    assert answer.status_code == 400
+    assert answer.status_code == 422
     assert "RESEND_WEBHOOK_SECRET is not set" in answer.content.decode()
     assert not WebhookLog.objects.exists()
 
@@ -216,7 +292,7 @@ def test_only_receivers_that_may_be_tested_are_offered_and_taken(client, charlie
     assert "NetCash Pay Now" in page
     assert "Resend" not in page
     for event_ in (f"{hooks['resend'].pk} email.sent", "x", f"{hooks['netcash'].pk} no.such", ""):
-        assert client.post(f"{FEED}/test", {"event": event_}).status_code == 400
+        assert client.post(f"{FEED}/test", {"event": event_}).status_code == 422
     assert not WebhookLog.objects.exists()
 
 
@@ -225,8 +301,9 @@ def test_a_button_pressed_twice_makes_one_batch(client, alice, hooks, woken):
     client.force_login(alice)
     where = f"{MANY}?integration=resend&event=email.sent"
     page = client.get(where).content.decode()
-    wanted = page.partition('name="batch" value="')[2].partition('"')[0]
-    first, second = (client.post(where, {"sure": "yes", "batch": wanted}) for _ in range(2))
+    told = hidden(page)
+    wanted = told["batch"]
+    first, second = (client.post(where, {"sure": "yes"} | told) for _ in range(2))
     assert first.headers["Location"] == second.headers["Location"] == f"{MANY}/{wanted}"
     assert ReplayBatch.objects.count() == 1
 

@@ -11,11 +11,10 @@ from rest_framework.response import Response
 
 from integrations.api.base import ApiView, UtcDateTime
 from integrations.permissions import Perm
-from webhooks import receiver, timeline
+from webhooks import event, receiver, timeline
 from webhooks.api.logs import LogRow
 from webhooks.api.receivers import get_webhook
 from webhooks.models import Attempt, Forward, Webhook, WebhookLog
-from webhooks.privacy import mask, personal
 
 RAW_CHARACTERS = 65_536
 
@@ -62,13 +61,19 @@ class StepRow(serializers.Serializer[Any]):
 
 
 class LogDetail(LogRow):
-    payload = serializers.JSONField(allow_null=True, help_text="Personal fields are masked.")
+    payload = serializers.JSONField(
+        allow_null=True, help_text="Personal fields are masked, and the receiver's secrets."
+    )
     fetched = serializers.JSONField(
         allow_null=True,
         help_text="What the provider's API said of it, in the shape of the payload, where its delivery is only a hint "
         "(Zoho Desk). Personal fields are masked.",
     )
-    raw = serializers.CharField(allow_null=True, help_text="What came, where it could not be read as an event.")
+    raw = serializers.CharField(
+        allow_null=True,
+        help_text="What came, where it could not be read as an event. Null where that may hold personal data, or a "
+        "token that proves deliveries.",
+    )
     headers = serializers.DictField(child=serializers.CharField(), help_text="Redacted.")
     verification = Verification()
     attempts = AttemptRow(many=True)
@@ -82,12 +87,11 @@ class LogDetail(LogRow):
 
     def to_representation(self, row: WebhookLog) -> dict[str, Any]:
         shown = LogRow.to_representation(LogRow(), row)
-        paths = personal(row.webhook.integration.spec)
         attempts, forward = list(row.attempt_rows.all()), getattr(row, "forward", None)
         return shown | {
-            "payload": mask(row.payload, paths),
-            "fetched": mask(row.fetched, paths),
-            "raw": _raw(row) if row.payload is None and not paths else None,
+            "payload": event.cleaned(row.payload, row.webhook),
+            "fetched": event.cleaned(row.fetched, row.webhook),
+            "raw": _raw(row) if row.payload is None and not event.guarded(row.webhook) else None,
             "headers": row.headers,
             "verification": {
                 "method": row.webhook.verification_method, "valid": row.verified, "detail": row.verification,

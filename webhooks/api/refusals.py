@@ -127,7 +127,7 @@ class RefusalDetail(RefusalRow):
     note = serializers.CharField(allow_null=True, help_text="Why something is not shown.")
 
     def to_representation(self, row: Refusal) -> dict[str, Any]:
-        told = refused.opened(row) if self.context["may_open"] else refused.CLOSED
+        told = refused.opened(row) if self.context["may_open"] else refused.closed()
         return super().to_representation(row) | asdict(told)
 
 

@@ -6,6 +6,7 @@ from typing import Self
 from django.db import models
 from django.db.models import Q
 from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
 
 from integrations import ids
 from integrations.due import Due, DueQuerySet
@@ -16,12 +17,12 @@ class Webhook(Declared):
     """A receiver. How its provider signs stands in code; the row holds what admins may change."""
 
     class Method(models.TextChoices):
-        HMAC_SHA256 = "hmac_sha256", "HMAC-SHA256 signature"
-        MD5_HASH = "md5_hash", "MD5 hash, or status look-up"
-        HEADER_SECRET = "header_secret", "Secret in a header"
-        BODY_TOKEN = "body_token", "Token in the body"
-        STANDARD_WEBHOOKS = "standard_webhooks", "Standard Webhooks"
-        JWT = "jwt", "Signed JWT"
+        HMAC_SHA256 = "hmac_sha256", _("HMAC-SHA256 signature")
+        MD5_HASH = "md5_hash", _("MD5 hash, or status look-up")
+        HEADER_SECRET = "header_secret", _("Secret in a header")
+        BODY_TOKEN = "body_token", _("Token in the body")
+        STANDARD_WEBHOOKS = "standard_webhooks", _("Standard Webhooks")
+        JWT = "jwt", _("Signed JWT")
 
     id = models.UUIDField(primary_key=True, default=ids.new, editable=False)
     integration = models.ForeignKey(Integration, on_delete=models.CASCADE, related_name="webhooks")
@@ -76,10 +77,10 @@ class WebhookLog(Due):
     """
 
     class Status(models.TextChoices):
-        PENDING = "pending", "Pending"
-        PROCESSED = "processed", "Processed"
-        FAILED = "failed", "Failed"
-        DUPLICATE = "duplicate", "Duplicate"
+        PENDING = "pending", _("Pending")
+        PROCESSED = "processed", _("Processed")
+        FAILED = "failed", _("Failed")
+        DUPLICATE = "duplicate", _("Duplicate")
 
     id = models.UUIDField(primary_key=True, default=ids.new, editable=False)
     webhook = models.ForeignKey(Webhook, on_delete=models.CASCADE, related_name="logs", db_index=False)
@@ -200,10 +201,10 @@ class Forward(Due):
     """An event on its way to a service of ours. Made in the transaction that processed the event."""
 
     class Status(models.TextChoices):
-        PENDING = "pending", "Pending"
-        DELIVERED = "delivered", "Delivered"
-        FAILED = "failed", "Failed"
-        STOPPED = "stopped", "Stopped"
+        PENDING = "pending", _("Pending")
+        DELIVERED = "delivered", _("Delivered")
+        FAILED = "failed", _("Failed")
+        STOPPED = "stopped", _("Stopped")
 
     id = models.UUIDField(primary_key=True, default=ids.new, editable=False)
     log = models.OneToOneField(WebhookLog, on_delete=models.CASCADE, related_name="forward")

@@ -6,6 +6,7 @@ from django.utils import timezone
 
 from integrations import ids
 from integrations.due import Due, DueQuerySet
+from webhooks import reasons
 from webhooks.models.deliveries import Webhook
 
 
@@ -41,6 +42,11 @@ class Refusal(models.Model):
 
     def __str__(self) -> str:
         return f"{self.reason} at {self.created_at:%Y-%m-%d %H:%M:%S}"
+
+    @property
+    def named(self) -> str:
+        """Its reason, as people read it."""
+        return reasons.named(self.reason)
 
 
 class RefusalTally(models.Model):

@@ -4,6 +4,7 @@ from django.db import models
 from django.utils import timezone
 
 from integrations import ids
+from webhooks import reasons
 from webhooks.models.deliveries import Webhook
 
 
@@ -36,6 +37,11 @@ class Registration(models.Model):
 
     def __str__(self) -> str:
         return self.finding or self.url
+
+    @property
+    def named(self) -> str:
+        """What is wrong with it in a word, "" when nothing is."""
+        return reasons.named(self.code)
 
 
 class RegistrationCheck(models.Model):

@@ -3,6 +3,7 @@
 from django.db import models
 from django.db.models import Q
 from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
 
 from integrations import ids
 from integrations.due import Due, DueQuerySet
@@ -14,9 +15,9 @@ class ReplayBatch(Due):
     is followed by one that goes on from there."""
 
     class Status(models.TextChoices):
-        RUNNING = "running", "Running"
-        DONE = "done", "Done"
-        CANCELLED = "cancelled", "Cancelled"
+        RUNNING = "running", _("Running")
+        DONE = "done", _("Done")
+        CANCELLED = "cancelled", _("Cancelled")
 
     id = models.UUIDField(primary_key=True, default=ids.new, editable=False)
     status = models.CharField(max_length=10, choices=Status.choices, default=Status.RUNNING)

@@ -15,6 +15,8 @@ from http import HTTPStatus
 
 from django.db import DataError, IntegrityError, transaction
 from django.db.models import Q
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 from integrations import activity, progress
 from integrations.actor import SYSTEM, Actor
@@ -71,18 +73,22 @@ class Filled:
         if self.error and not self.number:
             return self.error
         kinds = f" ({listed(self.fetched)})" if self.fetched else ""
-        events = "missed event" if self.number == 1 else "missed events"
-        told = [f"{self.number:,} {events} of Zoho Billing taken in{kinds}."]
+        words = ngettext(
+            "{n} missed event of Zoho Billing taken in{kinds}.",
+            "{n} missed events of Zoho Billing taken in{kinds}.",
+            self.number,
+        )
+        told = [words.format(n=f"{self.number:,}", kinds=kinds)]
         if self.left:
-            told.append(f"{self.left:,} more come in with the next run.")
+            told.append(_("{n} more come in with the next run.").format(n=f"{self.left:,}"))
         if self.refused:
-            told.append(f"{self.refused:,} could not be stored.")
+            told.append(_("{n} could not be stored.").format(n=f"{self.refused:,}"))
         if self.unread:
-            told.append(
-                f"From {shown(self.unread[0])} to {shown(self.unread[1])} too much happened to be compared: have Zoho "
-                "send it again."
-            )
-        return " ".join([*told, *([f"Then: {self.error}"] if self.error else [])])
+            words = _("From {begin} to {end} too much happened to be compared: have Zoho send it again.")
+            told.append(words.format(begin=shown(self.unread[0]), end=shown(self.unread[1])))
+        if self.error:
+            told.append(_("Then: {error}").format(error=self.error))
+        return " ".join(told)
 
     def as_dict(self) -> dict[str, int]:
         return {"events_fetched": self.number, "events_left": self.left, "events_refused": self.refused}

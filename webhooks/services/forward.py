@@ -22,6 +22,7 @@ from django.conf import settings
 from django.db import connection, transaction
 from django.db.models import Case, F, OuterRef, SmallIntegerField, Subquery, When
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from integrations import activity, credentials, http
 from integrations.actor import SYSTEM, Actor
@@ -317,13 +318,13 @@ def resume(webhook: Webhook, *, actor: Actor, now: datetime) -> int:
     """
     row = Webhook.objects.select_for_update(of=("self",)).select_related("integration").get(pk=webhook.pk)
     if not row.forward_url:
-        raise NotForwarding("This receiver forwards nowhere: give it an address first.")
+        raise NotForwarding(_("This receiver forwards nowhere: give it an address first."))
     stopped = Forward.objects.filter(webhook=row, status=Status.STOPPED)
     number = stopped.update(
         status=Status.PENDING, due_at=now, done_at=None, started_at=None, attempts=0, url=row.forward_url
     )
     if not number and row.forward_stopped_at is None:
-        raise NotStopped("Forwarding was not stopped, and nothing was held back.")
+        raise NotStopped(_("Forwarding was not stopped, and nothing was held back."))
     Webhook.objects.filter(pk=row.pk).update(forward_stopped_at=None)
     activity.record(
         actor=actor,
@@ -342,9 +343,9 @@ def again(row: Forward, *, actor: Actor, now: datetime) -> None:
     """
     webhook = Webhook.objects.select_for_update(of=("self",)).select_related("integration").get(pk=row.webhook_id)
     if not webhook.forward_url:
-        raise NotForwarding("This receiver forwards nowhere: give it an address first.")
+        raise NotForwarding(_("This receiver forwards nowhere: give it an address first."))
     if webhook.forward_stopped_at:
-        raise NotNow("stopped", "Its target said that it is gone (HTTP 410): resume forwarding first.")
+        raise NotNow("stopped", _("Its target said that it is gone (HTTP 410): resume forwarding first."))
     open_ = Forward.objects.filter(pk=row.pk, status__in=[Status.PENDING, Status.FAILED])
     idle = open_.exclude(in_hand(now=now, lease=LEASE))
     tries = Case(When(due_at=None, then=0), default=F("attempts"), output_field=SmallIntegerField())
@@ -361,7 +362,7 @@ def again(row: Forward, *, actor: Actor, now: datetime) -> None:
 def _why_not(row: Forward) -> NotNow:
     row.refresh_from_db()
     if row.status == Status.DELIVERED:
-        return NotNow("delivered", "It was delivered.")
+        return NotNow("delivered", _("It was delivered."))
     if row.status == Status.STOPPED:
-        return NotNow("stopped", "It was stopped with all that waited: resume forwarding.")
+        return NotNow("stopped", _("It was stopped with all that waited: resume forwarding."))
     return NotNow("under_way", "A worker is sending it right now.")

@@ -16,21 +16,20 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from operator import attrgetter
 from typing import NamedTuple
 from uuid import UUID
 
 from django.db.models import Count, Min
 
+from integrations import seek
 from webhooks.models import Attempt, WebhookLog
 from webhooks.services import silence
 
 MOST = 2000
 """Deliveries, the newest ones."""
 
-_created_at = attrgetter("created_at")
 _MS = timedelta(milliseconds=1)
-_COUNTED = (WebhookLog.Status.PROCESSED, WebhookLog.Status.FAILED, WebhookLog.Status.PENDING)  # most come first
+_COUNTED = (WebhookLog.Status.PROCESSED, WebhookLog.Status.FAILED, WebhookLog.Status.PENDING)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +59,7 @@ class Split:
 
 
 class _Row(NamedTuple):
-    pk: UUID
+    id: UUID
     status: str
     sent_at: datetime | None
     created_at: datetime
@@ -82,7 +81,7 @@ def split(webhook_id: UUID, *, since: datetime) -> Split:
         capped=len(found) > MOST,
         provider=part((row.sent_at, row.created_at) for row in rows),
         commit=part((row.created_at, row.stored_at) for row in rows),
-        pickup=part((row.stored_at, first_tries.get(row.pk)) for row in rows),
+        pickup=part((row.stored_at, first_tries.get(row.id)) for row in rows),
         work=part((row.started_at, row.processed_at) for row in done),
     )
 
@@ -107,21 +106,16 @@ def _quantile(ordered: Sequence[float], share: float) -> float | None:
 
 
 def _newest(webhook_id: UUID, since: datetime) -> list[_Row]:
-    """One more than are counted. Each status apart, as the index has them, and no further back than still matters."""
-    found: list[_Row] = []
-    for status in _COUNTED:
-        rows = silence.genuine(webhook_id).filter(status=status, created_at__gte=since)
-        newest = rows.order_by("-created_at", "-id").values_list(*_Row._fields)[: MOST + 1]
-        found = sorted([*found, *(_Row(*row) for row in newest)], key=_created_at, reverse=True)[: MOST + 1]
-        if len(found) > MOST:
-            since = found[-1].created_at
-    return found
+    """One more than are counted: each status apart, as the index has them, and merged."""
+    rows = silence.genuine(webhook_id).filter(created_at__gte=since)
+    parts = [rows.filter(status=status).values_list(*_Row._fields) for status in _COUNTED]
+    return [_Row(*row) for row in seek.merged(parts, "-created_at", "-id", stop=MOST + 1)]
 
 
 def _first_tries(rows: Sequence[_Row]) -> dict[UUID, datetime]:
     """When each was first picked up, as far as that is still known: later tries overwrite it in the row itself."""
-    once = {row.pk: row.started_at for row in rows if row.attempts == 1 and not row.revived_at and row.started_at}
-    again = {row.pk: row.attempts for row in rows if row.attempts and row.pk not in once}
+    once = {row.id: row.started_at for row in rows if row.attempts == 1 and not row.revived_at and row.started_at}
+    again = {row.id: row.attempts for row in rows if row.attempts and row.id not in once}
     tried = Attempt.objects.filter(log__in=list(again), target="handler").values_list("log").order_by()
     seen = tried.annotate(Min("at"), Count("pk")) if again else ()
     # A worker that was killed left no attempt: then the first of those that are there need not be the first.

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 from django.conf import settings
 from django.db import transaction
 from django.db.models import Q
+from django.utils.translation import gettext as _
 
 from integrations import activity, credentials, outbound, progress
 from integrations.actor import SYSTEM, Actor
@@ -23,7 +24,7 @@ from integrations.clients import crm, desk, didit, resend
 from integrations.clients.base import REFUSED, Client, Registered
 from integrations.providers.spec import ProviderError
 from oauth import services as oauth
-from webhooks import drift
+from webhooks import drift, reasons
 from webhooks.drift import Judged, Receiver
 from webhooks.models import Registration, RegistrationCheck, Webhook
 from webhooks.services import channels
@@ -71,9 +72,11 @@ class Looked:
         name = self.webhook.integration.name
         if self.error:
             return self.error if self.error.startswith(name) else f"{name}: {self.error}"
-        found = f"{name}: {drift.listed(set(self.findings))}" if self.findings else ""
-        told = [*self.done, f"{found} found." if found else ""]
-        return " ".join(filter(None, told)) or f"{name}: as it should be."
+        told = list(self.done)
+        if self.findings:
+            found = drift.listed({reasons.named(code) for code in self.findings})
+            told.append(_("{name}: {found} found.").format(name=name, found=found))
+        return " ".join(told) or _("{name}: as it should be.").format(name=name)
 
 
 @dataclass(slots=True)
@@ -149,7 +152,7 @@ def ask(webhook: Webhook, *, actor: Actor, now: datetime) -> Looked:
     """Look because somebody wants to know. Raises NotReadable; ProviderError with code "inactive"."""
     integration = webhook.integration
     if not readable(webhook):
-        raise NotReadable(f"{integration.name} tells nobody what it has registered.")
+        raise NotReadable(_("{name} tells nobody what it has registered.").format(name=integration.name))
     if not integration.is_active:
         raise ProviderError(f"{integration.name} is switched off: it is not asked.", code="inactive")
     looked = look(webhook, actor=actor, now=now)

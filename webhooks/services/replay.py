@@ -15,6 +15,7 @@ from django.db import connection, transaction
 from django.db.models import Count, F, Q
 from django.db.models.functions import Length
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from integrations import activity, ids
 from integrations.actor import Actor
@@ -47,6 +48,10 @@ class StillPending(Exception):
 
 class TooMany(Exception):
     """More than one batch may hold."""
+
+
+class MoreThanCounted(Exception):
+    """More events are meant now than somebody was shown and said yes to. The text says how many."""
 
 
 class NothingToCancel(Exception):
@@ -102,15 +107,16 @@ def _original(log: WebhookLog) -> WebhookLog:
     if log.status == Status.DUPLICATE and log.duplicate_of:
         found = WebhookLog.objects.filter(pk=log.duplicate_of).select_related("webhook__integration").first()
     if found is None:
-        raise NotReplayable("This is a duplicate, and the event that it repeats has been removed.")
+        raise NotReplayable(_("This is a duplicate, and the event that it repeats has been removed."))
     if not found.verified:
-        raise NotReplayable("This delivery was never verified: nobody knows whether the provider sent it.")
+        raise NotReplayable(_("This delivery was never verified: nobody knows whether the provider sent it."))
     if found.status == Status.PENDING:
-        raise StillPending("This event has not been tried yet; it runs by itself.")
+        raise StillPending(_("This event has not been tried yet; it runs by itself."))
     if found.payload is None:
-        raise NotReplayable(f"There is nothing in it that could be run. {found.error_message}".strip())
+        words = _("There is nothing in it that could be run.")
+        raise NotReplayable(f"{words} {found.error_message}".strip())
     if found.part_of and not WebhookLog.objects.filter(pk=found.part_of).exists():
-        raise NotReplayable("The bytes of its delivery have been removed.")
+        raise NotReplayable(_("The bytes of its delivery have been removed."))
     return found
 
 
@@ -121,15 +127,22 @@ def count(selection: Selection, *, now: datetime) -> int:
     """How many events `many` would replay. Raises TooMany."""
     number = selection.rows(before=now).order_by()[: MOST + 1].count()
     if number > MOST:
-        raise TooMany(f"These are more than {MOST:,} events: ask for them in parts, by their dates for instance.")
+        words = _("These are more than {most} events: ask for them in parts, by their dates for instance.")
+        raise TooMany(words.format(most=f"{MOST:,}"))
     return number
 
 
 @transaction.atomic
-def many(selection: Selection, *, actor: Actor, now: datetime, pk: UUID | None = None) -> ReplayBatch | None:
-    """Ask for the replay of all these; None when there are none. `run_due` does it. Raises TooMany; IntegrityError if
-    there is a batch `pk`: it was asked for before."""
+def many(
+    selection: Selection, *, actor: Actor, now: datetime, pk: UUID | None = None, confirmed: int | None = None
+) -> ReplayBatch | None:
+    """Ask for the replay of all these; None when there are none. `run_due` does it. `confirmed`: so many were counted
+    when somebody said yes. Raises TooMany; MoreThanCounted; IntegrityError if there is a batch `pk`: it was asked for
+    before."""
     total = count(selection, now=now)
+    if confirmed is not None and total > confirmed:
+        words = _("When you were asked, {counted} could be replayed; now {total} can. Look again, and decide then.")
+        raise MoreThanCounted(words.format(counted=f"{confirmed:,}", total=f"{total:,}"))
     if not total:
         return None
     told = selection.as_json()
@@ -208,16 +221,18 @@ def _chunk(batch: ReplayBatch, selection: Selection) -> int | None:
 
 
 def _next(batch: ReplayBatch, selection: Selection) -> list[WebhookLog]:
-    """The oldest that follow the cursor: so many, and not more than fit into memory at once."""
+    """The oldest that follow the cursor: so many, not more than fit into memory at once, and of the batch not more
+    than were counted: what becomes fit to be replayed while it runs is not among them."""
     rows = selection.rows(before=batch.created_at)
     if batch.cursor:
         at, _, pk = batch.cursor.partition("~")
         moment = datetime.fromisoformat(at)
         rows = rows.filter(created_at__gte=moment).filter(Q(created_at__gt=moment) | Q(pk__gt=UUID(pk)))
-    sized = rows.order_by("created_at", "pk").annotate(size=Length("body")).values_list("pk", "size")[:CHUNK]
+    sized = rows.order_by("created_at", "pk").annotate(size=Length("body")).values_list("pk", "size")
+    left = max(0, batch.total - batch.queued)
     taken: list[UUID] = []
     room = CHUNK_BYTES
-    for pk_, size in sized:
+    for pk_, size in sized[: min(CHUNK, left)]:
         room -= size
         if taken and room < 0:
             break
@@ -260,7 +275,7 @@ def cancel(batch: ReplayBatch, *, actor: Actor, now: datetime) -> int:
         untried = untried.select_for_update(skip_locked=True)  # a worker that has one right now keeps it
     taken_back = list(untried.values_list("pk", flat=True))
     if not stopped or not (was_running or taken_back):
-        raise NothingToCancel("Nothing of it is left to be cancelled.")
+        raise NothingToCancel(_("Nothing of it is left to be cancelled."))
     WebhookLog.objects.filter(pk__in=taken_back).delete()
     ReplayBatch.objects.filter(pk=batch.pk).update(queued=F("queued") - len(taken_back))
     activity.record(

@@ -15,6 +15,7 @@ from uuid import UUID
 from django.db import DataError, IntegrityError, transaction
 from django.db.models import F, Q, QuerySet
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from integrations import activity, crypto
 from integrations.actor import Actor
@@ -134,8 +135,10 @@ def run_due(*, budget_seconds: float = 30.0) -> Summary:
 
 def words(row: Reverification) -> str:
     """What came of it, for people."""
-    told = f"{row.released:,} released, {row.refused:,} still refused, {row.unreadable:,} can't be judged any more."
-    return told if row.due_at is None else f"{told} The rest goes on in the background."
+    told = _("{released} released, {refused} still refused, {unreadable} can't be judged any more.").format(
+        released=f"{row.released:,}", refused=f"{row.refused:,}", unreadable=f"{row.unreadable:,}"
+    )
+    return told if row.due_at is None else " ".join([told, _("The rest goes on in the background.")])
 
 
 def due(*, now: datetime) -> bool:

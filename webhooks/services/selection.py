@@ -19,7 +19,8 @@ MOST_IDS = 1000
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Selection:
     """What to replay: `log_ids`, or what the other fields say (`event_types`: any of these). `scope`: the
-    receivers whose events may be replayed by whoever asks, None for all."""
+    receivers whose events may be replayed by whoever asks, None for all. `before`: the moment at which they were
+    counted and confirmed; what came later is not among them."""
 
     scope: tuple[UUID, ...] | None = None
     log_ids: tuple[UUID, ...] | None = None
@@ -31,6 +32,7 @@ class Selection:
     since: datetime | None = None
     until: datetime | None = None
     search: str | None = None
+    before: datetime | None = None
 
     def as_json(self) -> dict[str, Any]:
         told = {name: getattr(self, name) for name in self.__slots__}
@@ -52,6 +54,7 @@ class Selection:
             webhook=UUID(told["webhook"]) if "webhook" in told else None,
             since=moment("since"),
             until=moment("until"),
+            before=moment("before"),
             **{name: told.get(name) for name in ("integration", "status", "event_type", "search")},
         )
 
@@ -69,6 +72,7 @@ class Selection:
     def rows(self, *, before: datetime) -> QuerySet[WebhookLog]:
         """Verified events that were tried, made before that moment. By a filter no replays and no tests: those were
         not sent by a provider; by id also those, and for a duplicate its original."""
+        before = min(before, self.before or before)
         rows: QuerySet[WebhookLog] = WebhookLog.objects.filter(
             verified=True, payload__isnull=False, created_at__lt=before
         )

@@ -15,6 +15,7 @@ from django.db import connection
 from django.db.models import Prefetch, Q, QuerySet, Subquery
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
+from django.utils.translation import gettext as _
 
 from webhooks import rhythm
 from webhooks.models import LaneMinute, Rhythm, Silence, Webhook, WebhookLog
@@ -56,11 +57,12 @@ class Found:
 def expected(webhook: Webhook) -> Expected:
     """What an admin has set, else what was learned."""
     if webhook.silence_minutes is not None:
-        words = f"Set by an admin: more than {rhythm.span(webhook.silence_minutes)} is too long, day and night."
+        words = _("Set by an admin: more than {span} is too long, day and night.")
+        words = words.format(span=rhythm.span(webhook.silence_minutes))
         return Expected(minutes=webhook.silence_minutes, busy=(), known_by=SET, words=words)
     known: Rhythm | None = getattr(webhook, "rhythm", None)
     if known is None or known.learned_at is None:
-        return Expected(minutes=None, busy=(), known_by=UNKNOWN, words="Not learned yet.")
+        return Expected(minutes=None, busy=(), known_by=UNKNOWN, words=_("Not learned yet."))
     known_by = UNKNOWN if known.expected_minutes is None else LEARNED
     return Expected(minutes=known.expected_minutes, busy=known.busy_hours, known_by=known_by, words=known.words)
 

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from django.db import transaction
+from django.utils.translation import gettext as _
 
 from integrations import activity, ids
 from integrations.actor import Actor
@@ -52,16 +53,17 @@ def send(
     `forwards`: pass it on like any other event. Raises UnknownEvent, Unfit, CannotTest.
     """
     if event_type not in event_types(webhook):
-        raise UnknownEvent(f"This receiver knows no event type {event_type!r}.")
+        raise UnknownEvent(_("This receiver knows no event type {kind!r}.").format(kind=event_type))
     said = sample(webhook, event_type) if payload is None else payload
     if said is None:
-        raise UnknownEvent(f"There is no sample of {event_type!r}: give a payload.")
+        raise UnknownEvent(_("There is no sample of {kind!r}: give a payload.").format(kind=event_type))
     name = f"test_{ids.new().hex}"
     rows = _received(webhook, said, name, now)
     if rows[0].event_type is None:
         rows[0].event_type = event_type[:200]
     if rows[0].event_type != event_type:
-        raise Unfit(f"By its payload this is {rows[0].event_type!r}, not {event_type!r}.")
+        words = _("By its payload this is {told!r}, not {kind!r}.")
+        raise Unfit(words.format(told=rows[0].event_type, kind=event_type))
     for number, row in enumerate(rows):
         row.webhook, row.is_test, row.forwards, row.claims_key = webhook, True, forwards, False
         row.idempotency_key = f"{name}.{number}" if number else name
@@ -82,22 +84,24 @@ def send(
 def _received(webhook: Webhook, payload: Any, name: str, now: datetime) -> list[WebhookLog]:
     route = receive.routes().get(webhook.webhook_url)
     if route is None:
-        raise CannotTest("This version doesn't know how its provider signs.")
+        raise CannotTest(_("This version doesn't know how its provider signs."))
     fresh = route.webhook.fresh(payload, now.timestamp(), name)
     if route.webhook.method == "jwt":
         unsigned = spec.Delivery(body=payloads.compact([fresh]), headers={"content-type": "application/json"})
         return _unsigned(route, unsigned, now, f"Not signed: {webhook.integration.name.split()[-1]}'s key isn't ours.")
     if not route.secrets and route.webhook.method != "md5_hash":
-        raise CannotTest(f"{route.secret_env} is not set: there is nothing to sign with, and nothing is accepted.")
+        words = _("{variable} is not set: there is nothing to sign with, and nothing is accepted.")
+        raise CannotTest(words.format(variable=route.secret_env))
     try:
         signed = route.webhook.sign(fresh, next(iter(route.secrets), ""), now=now.timestamp(), delivery_id=name)
         if not route.secrets:
             return _unsigned(route, signed, now, f"Not signed: {route.secret_env} is not set, so posts carry no hash.")
         return receive.admit(route, signed, now=now)
     except spec.Refused as refusal:
-        raise CannotTest(f"The receiver refuses it: {refusal.detail or refusal.reason}") from refusal
+        raise CannotTest(_("The receiver refuses it: {why}").format(why=refusal.detail or refusal.reason)) from refusal
     except (ValueError, TypeError) as error:
-        raise CannotTest(f"It can't be signed with {route.secret_env}: {error}") from error
+        words = _("It can't be signed with {variable}: {error}").format(variable=route.secret_env, error=error)
+        raise CannotTest(words) from error
 
 
 def _unsigned(route: receive.Route, delivery: spec.Delivery, now: datetime, words: str) -> list[WebhookLog]:

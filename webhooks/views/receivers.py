@@ -8,17 +8,20 @@ from typing import Any
 from uuid import UUID
 
 from django import forms
-from django.http import Http404, HttpResponse
+from django.http import Http404, HttpResponse, StreamingHttpResponse
 from django.shortcuts import get_object_or_404
 from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_GET, require_POST
 
 from integrations import actor, pages, permissions
+from integrations.api import export
 from integrations.pages import PageRequest
 from integrations.permissions import Perm
 from integrations.providers.spec import ProviderError
 from webhooks import receiver as receivers
-from webhooks import refused, state, tree
+from webhooks import refused, sheet, state, tree
 from webhooks.models import Forward, Refusal, Webhook
 from webhooks.services import backfill, forward, keys, receive, registrations, reverify
 from webhooks.services import receivers as settings
@@ -51,10 +54,32 @@ def refusal(request: PageRequest, webhook_id: UUID, refusal_id: UUID) -> HttpRes
     webhook = _visible(request, webhook_id)
     row = get_object_or_404(Refusal.objects.select_related("webhook__integration"), pk=refusal_id, webhook=webhook)
     manages = permissions.may(request.user, Perm.MANAGE, webhook.integration)
-    told = refused.opened(row) if manages else refused.CLOSED
+    told = refused.opened(row) if manages else refused.closed()
     folded = () if told.payload is None else tree.fold(told.payload)
     context = {"row": row, "meaning": refused.meaning(row.reason), "told": told, "folded": folded, "manages": manages}
     return pages.render_page(request, "webhooks/refusal.html", context | {"now": timezone.now()}, fragment="body")
+
+
+@require_GET
+@pages.requires(Perm.READ)
+def refusals_csv(request: PageRequest, webhook_id: UUID) -> StreamingHttpResponse:
+    """All that are kept; from whom they came only for those who may see it on the page."""
+    webhook = _visible(request, webhook_id)
+    opens = permissions.may(request.user, Perm.MANAGE, webhook.integration)
+    rows = sheet.refusals(webhook, opens=opens, now=timezone.now())
+    return export.stream(
+        request, name=f"refusals-{webhook.integration.slug}", columns=sheet.REFUSAL_COLUMNS, pages=rows
+    )
+
+
+@require_GET
+@pages.requires(Perm.READ)
+def forwards_csv(request: PageRequest, webhook_id: UUID) -> StreamingHttpResponse:
+    webhook = _visible(request, webhook_id)
+    rows = sheet.forwards(webhook)
+    return export.stream(
+        request, name=f"forwards-{webhook.integration.slug}", columns=sheet.FORWARD_COLUMNS, pages=rows
+    )
 
 
 # --- Changing it -----------------------------------------------------------------------------------------------------
@@ -62,9 +87,9 @@ def refusal(request: PageRequest, webhook_id: UUID, refusal_id: UUID) -> HttpRes
 
 class SettingsForm(forms.Form):
     silence_minutes = forms.IntegerField(
-        required=False, min_value=1, max_value=525_600, label="Silent after, in minutes"
+        required=False, min_value=1, max_value=525_600, label=gettext_lazy("Silent after, in minutes")
     )
-    retention_days = forms.IntegerField(min_value=1, max_value=3650, label="Keep events for, in days")
+    retention_days = forms.IntegerField(min_value=1, max_value=3650, label=gettext_lazy("Keep events for, in days"))
 
 
 def _known(webhook: Webhook) -> dict[str, Any]:
@@ -77,9 +102,9 @@ def change(request: PageRequest, webhook_id: UUID) -> HttpResponse:
     webhook, form = _managed(request, webhook_id), SettingsForm(request.POST)
     if not form.is_valid():
         wrong = " ".join(f"{form[name].label}: {' '.join(map(str, told))}" for name, told in form.errors.items())
-        return _refused(request, "Not saved", wrong)
+        return _refused(request, _("Not saved"), wrong)
     settings.change(webhook, actor=actor.of(request), wanted=form.cleaned_data)
-    return pages.answer(request, title="Saved", text="It holds from now on.", back=BACK)
+    return pages.answer(request, title=_("Saved"), text=_("It holds from now on."), back=BACK)
 
 
 @require_POST
@@ -90,12 +115,13 @@ def switch(request: PageRequest, webhook_id: UUID, wake: Wake) -> HttpResponse:
     changed = settings.change(webhook, actor=actor.of(request), wanted={"is_active": on})
     name = webhook.integration.name
     if not on:
-        text = "What comes is stored and waits until it is resumed."
-        return pages.answer(request, title=f"{name} is paused", text=text, back=BACK)
+        title, text = _("{name} is paused").format(name=name), _("What comes is stored and waits until it is resumed.")
+        return pages.answer(request, title=title, text=text, back=BACK)
     wake()
-    held = "Its integration is switched off, so events still wait." if changed.held is None else ""
-    text = held or f"{changed.held:,} that waited run now."
-    return pages.answer(request, title=f"{name} receives again", text=text, back=BACK)
+    text = _("Its integration is switched off, so events still wait.")
+    if changed.held is not None:
+        text = _("{n} that waited run now.").format(n=f"{changed.held:,}")
+    return pages.answer(request, title=_("{name} receives again").format(name=name), text=text, back=BACK)
 
 
 # --- Judging again, forwards -----------------------------------------------------------------------------------------
@@ -108,18 +134,20 @@ def judge(request: PageRequest, webhook_id: UUID, wake: Wake, go_on: Wake) -> Ht
     webhook = _managed(request, webhook_id)
     route = receive.routes().get(webhook.webhook_url)
     if (unset := state.unset(webhook)) or route is None:
-        return _refused(request, "Nothing can be judged", f"{unset or 'What proves it'} is not set.")
+        words = _("{variable} is not set.").format(variable=unset) if unset else _("What proves it is not set.")
+        return _refused(request, _("Nothing can be judged"), words)
     chosen = [_uuid(request.POST["refusal"])] if "refusal" in request.POST else None
     try:
         done = reverify.ask(route, actor=actor.of(request), now=timezone.now(), chosen=chosen)
     except keys.KeysUnavailable as error:
-        return _refused(request, "Nothing can be judged", f"The provider's public keys can't be had: {error}")
+        words = _("The provider's public keys can't be had: {error}").format(error=error)
+        return _refused(request, _("Nothing can be judged"), words)
     if done.released:
         wake()
     if done.due_at:
         go_on()
     tone = "success" if done.released else "info"
-    return pages.answer(request, title="Judged again", text=reverify.words(done), tone=tone, back=BACK)
+    return pages.answer(request, title=_("Judged again"), text=reverify.words(done), tone=tone, back=BACK)
 
 
 @require_POST
@@ -129,9 +157,10 @@ def resume(request: PageRequest, webhook_id: UUID, wake: Wake) -> HttpResponse:
     try:
         number = forward.resume(webhook, actor=actor.of(request), now=timezone.now())
     except (forward.NotForwarding, forward.NotStopped) as error:
-        return _refused(request, "Not resumed", str(error))
+        return _refused(request, _("Not resumed"), str(error))
     wake()
-    return pages.answer(request, title="Forwarding goes on", text=f"{number:,} that waited go now.", back=BACK)
+    text = _("{n} that waited go now.").format(n=f"{number:,}")
+    return pages.answer(request, title=_("Forwarding goes on"), text=text, back=BACK)
 
 
 @require_POST
@@ -143,9 +172,10 @@ def retry(request: PageRequest, webhook_id: UUID, forward_id: UUID, wake: Wake) 
     try:
         forward.again(row, actor=actor.of(request), now=timezone.now())
     except (forward.NotForwarding, forward.NotNow) as error:
-        return _refused(request, "Not sent", str(error))
+        return _refused(request, _("Not sent"), str(error))
     wake()
-    return pages.answer(request, title="It is sent now", text="In the background; it shows here.", back=BACK)
+    text = _("In the background; it shows here.")
+    return pages.answer(request, title=_("It is sent now"), text=text, back=BACK)
 
 
 # --- What its provider has -------------------------------------------------------------------------------------------
@@ -158,12 +188,12 @@ def look(request: PageRequest, webhook_id: UUID, follow: Wake) -> HttpResponse:
     try:
         looked = registrations.ask(webhook, actor=actor.of(request), now=timezone.now())
     except registrations.NotReadable as error:
-        return _refused(request, "Not asked", str(error))
+        return _refused(request, _("Not asked"), str(error))
     except ProviderError as error:
-        return _refused(request, "Not asked", error.words)
+        return _refused(request, _("Not asked"), error.words)
     follow()
     tone = "warning" if looked.error or looked.findings else "success"
-    return pages.answer(request, title="Looked", text=looked.words, tone=tone, back=BACK)
+    return pages.answer(request, title=_("Looked"), text=looked.words, tone=tone, back=BACK)
 
 
 @require_POST
@@ -172,14 +202,13 @@ def fetch(request: PageRequest, webhook_id: UUID, wake: Wake) -> HttpResponse:
     """Take in what its provider lists and never came."""
     webhook = _managed(request, webhook_id)
     if not backfill.fillable(webhook):
-        return _refused(
-            request, "Not fetched", f"{webhook.integration.name} keeps no list of events that we can read."
-        )
+        words = _("{name} keeps no list of events that we can read.").format(name=webhook.integration.name)
+        return _refused(request, _("Not fetched"), words)
     filled = backfill.ask(webhook, actor=actor.of(request), now=timezone.now())
     if filled.number:
         wake()
     tone = "warning" if filled.failed or filled.error else "success"
-    return pages.answer(request, title="Compared", text=filled.words, tone=tone, back=BACK)
+    return pages.answer(request, title=_("Compared"), text=filled.words, tone=tone, back=BACK)
 
 
 def _visible(request: PageRequest, pk: UUID) -> Webhook:

@@ -1,6 +1,7 @@
 """Running events once more, one at once or many in the background; and sending a test."""
 
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -11,6 +12,8 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from integrations import actor, ids, pages, permissions
@@ -42,9 +45,11 @@ def one(request: PageRequest, pk: UUID, run: work.Work) -> HttpResponse:
     try:
         made = replays.one(log, actor=actor.of(request), now=timezone.now())
     except (replays.NotReplayable, replays.StillPending) as error:
-        return pages.answer(request, title="Not replayed", text=str(error), tone="warning", back="webhooks:feed")
+        return pages.answer(request, title=_("Not replayed"), text=str(error), tone="warning", back="webhooks:feed")
     work.for_a_moment(run, [made])
-    title, tone = f"Replayed {made.event_type or 'the event'}", _TONES.get(made.status, "info")
+    title, tone = _("Replayed the event"), _TONES.get(made.status, "info")
+    if made.event_type:
+        title = _("Replayed {event}").format(event=made.event_type)
     return pages.answer(request, title=title, text=work.outcome(made), tone=tone, back="webhooks:feed")
 
 
@@ -54,22 +59,28 @@ def one(request: PageRequest, pk: UUID, run: work.Work) -> HttpResponse:
 @require_http_methods(["GET", "POST"])
 @pages.requires(Perm.WEBHOOKS_REPLAY)
 def many(request: PageRequest, wake: Wake) -> HttpResponse:
-    """Count what is chosen (rows that were picked, or all that match the filters), ask, then begin. `wake` tells the
-    workers."""
+    """Count what is chosen (rows that were picked, or all that match the filters), ask, then begin with what was
+    counted. `wake` tells the workers."""
     filters, picked = Filters.of(request.GET), _picked(request)
-    chosen = filters.selection(request.user)
-    if picked:
-        chosen = Selection(scope=chosen.scope, log_ids=picked)
-    wanted = _wanted(request)
+    chosen, wanted = _chosen(request, filters, picked), _wanted(request)
     if wanted and ReplayBatch.objects.filter(pk=wanted).exists():
         return redirect("webhooks:batch", wanted)  # the button was pressed twice
-    named = bool(picked or (filters and filters.replayable))  # else it would be everything, or what can't be replayed
-    if named and "sure" in request.POST and (made := _begin(request, chosen, wake, wanted)):
+    made, problem = _begin(request, chosen, wake, wanted) if chosen else (None, "")
+    if made:
         return redirect("webhooks:batch", made.pk)
-    number, problem = _count(chosen) if named else (0, "")
-    context = {"filters": filters, "query": filters.query(), "picked": picked, "number": number, "problem": problem,
-               "batch": ids.new()}  # fmt: skip
+    now = timezone.now()
+    number, too_many = _count(chosen, now) if chosen else (0, "")
+    context = {"filters": filters, "query": filters.query(), "picked": picked, "number": number,
+               "problem": too_many or problem, "counted_at": now.isoformat(), "batch": ids.new()}  # fmt: skip
     return render(request, "webhooks/replay_many.html", context)
+
+
+def _chosen(request: PageRequest, filters: Filters, picked: tuple[UUID, ...]) -> Selection | None:
+    """None where it would be everything, or what can't be replayed."""
+    chosen = filters.selection(request.user)
+    if picked:
+        return Selection(scope=chosen.scope, log_ids=picked)
+    return chosen if filters and filters.replayable else None
 
 
 def _wanted(request: PageRequest) -> UUID | None:
@@ -80,23 +91,33 @@ def _wanted(request: PageRequest) -> UUID | None:
         return None
 
 
-def _begin(request: PageRequest, chosen: Selection, wake: Wake, wanted: UUID | None) -> ReplayBatch | None:
+def _begin(request: PageRequest, chosen: Selection, wake: Wake, wanted: UUID | None) -> tuple[ReplayBatch | None, str]:
+    """The batch, if somebody was asked and is sure; else why there is none, "" where there is nothing to say."""
+    counted, now = bulk.Counted.of(request.POST.dict()), timezone.now()
+    if "sure" not in request.POST or counted is None:
+        return None, ""
     try:
         with transaction.atomic():
-            made = replays.many(chosen, actor=actor.of(request), now=timezone.now(), pk=wanted)
+            made = replays.many(
+                counted.pin(chosen), actor=actor.of(request), now=now, pk=wanted, confirmed=counted.number
+            )
     except replays.TooMany:  # counting says so
-        return None
+        return None, ""
+    except replays.MoreThanCounted as error:
+        return None, str(error)
     except IntegrityError:  # at the same moment
-        return ReplayBatch.objects.filter(pk=wanted).first() if wanted else None
+        return (ReplayBatch.objects.filter(pk=wanted).first() if wanted else None), ""
     if made:
         wake()
-    return made
+        if told := bulk.differs(made, counted, chosen, now=now):
+            messages.info(request, told)
+    return made, ""
 
 
-def _count(chosen: Selection) -> tuple[int, str]:
+def _count(chosen: Selection, now: datetime) -> tuple[int, str]:
     """How many they are, or why they are not counted."""
     try:
-        return replays.count(chosen, now=timezone.now()), ""
+        return replays.count(chosen, now=now), ""
     except replays.TooMany as error:
         return 0, str(error)
 
@@ -128,9 +149,9 @@ def cancel(request: PageRequest, batch_id: UUID) -> HttpResponse:
     try:
         taken_back = replays.cancel(found, actor=actor.of(request), now=timezone.now())
     except replays.NothingToCancel as error:
-        return pages.answer(request, title="Not stopped", text=str(error), tone="warning", back=back)
-    text = f"{taken_back:,} that had not been tried yet were taken back. What was tried stays."
-    return pages.answer(request, title="Replay stopped", text=text, back=back)
+        return pages.answer(request, title=_("Not stopped"), text=str(error), tone="warning", back=back)
+    text = _("{n} that had not been tried yet were taken back. What was tried stays.").format(n=f"{taken_back:,}")
+    return pages.answer(request, title=_("Replay stopped"), text=text, back=back)
 
 
 def _batch(request: PageRequest, pk: UUID) -> ReplayBatch:
@@ -159,21 +180,22 @@ def test(request: PageRequest, run: work.Work) -> HttpResponse:
             form.add_error("event", str(error))
         else:
             return _sent(request, webhook, rows, run)
-    return render(request, "webhooks/test.html", {"form": form}, status=400 if form.errors else 200)
+    return render(request, "webhooks/test.html", {"form": form}, status=422 if form.errors else 200)
 
 
 def _sent(request: HttpRequest, webhook: Webhook, rows: list[WebhookLog], run: work.Work) -> HttpResponse:
     work.for_a_moment(run, rows)
     level = messages.ERROR if rows[0].status == WebhookLog.Status.FAILED else messages.SUCCESS
-    messages.add_message(request, level, f"Sent a test of {rows[0].event_type}. {work.outcome(rows[0])}")
+    told = _("Sent a test of {event}.").format(event=rows[0].event_type)
+    messages.add_message(request, level, f"{told} {work.outcome(rows[0])}")
     return redirect(f"{reverse('webhooks:feed')}?integration={webhook.integration.slug}#log-{rows[0].pk}")
 
 
 class TestForm(forms.Form):
     """One choice for receiver and event: no second list has to follow the first."""
 
-    event = forms.ChoiceField(label="Event")
-    forward = forms.BooleanField(label="Forward it like any other event", required=False)
+    event = forms.ChoiceField(label=gettext_lazy("Event"))
+    forward = forms.BooleanField(label=gettext_lazy("Forward it like any other event"), required=False)
 
     def __init__(self, *args: Any, user: User, receiver: str, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

@@ -47,8 +47,8 @@ class Command(BaseCommand):
                 return
             if not options["yes"] and not _confirmed():
                 raise CommandError("Nothing was replayed.")
-            batch = replay.many(selection, actor=Actor(username="command line"), now=now)
-        except replay.TooMany as error:
+            batch = replay.many(selection, actor=Actor(username="command line"), now=now, confirmed=number)
+        except (replay.TooMany, replay.MoreThanCounted) as error:
             raise CommandError(str(error)) from error
         if batch is not None:
             replay.run_due()  # what workers don't keep up with is gone on with by the job of every minute
