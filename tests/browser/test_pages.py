@@ -188,7 +188,7 @@ def test_names_may_be_long(
         page.set_viewport_size({"width": width, "height": 900})
         page.wait_for_timeout(350)  # the sidebar's slide
         assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
-        assert page.evaluate(TOO_WIDE) == []
+        assert page.evaluate(TOO_WIDE) == [], width
 
 
 def test_the_first_tab_skips_to_the_content(enter: Enter, alice: User) -> None:
