@@ -3,6 +3,7 @@
 from datetime import datetime, timedelta
 
 from django.db import transaction
+from django.utils.translation import gettext as _
 
 from healthchecks.models import Maintenance
 from integrations import activity
@@ -36,13 +37,13 @@ def declare(
     Raises Invalid.
     """
     if ends_at <= starts_at:
-        raise Invalid("endsAt", "It ends before it starts.")
+        raise Invalid("endsAt", _("It ends before it starts."))
     if ends_at <= now:
-        raise Invalid("endsAt", "It would be over already.")
+        raise Invalid("endsAt", _("It would be over already."))
     if starts_at < now - timedelta(hours=1):
-        raise Invalid("startsAt", "Work is declared before it begins, or within its first hour.")
+        raise Invalid("startsAt", _("Work is declared before it begins, or within its first hour."))
     if ends_at - starts_at > LONGEST:
-        raise Invalid("endsAt", f"Work lasts {LONGEST.days} days at most.")
+        raise Invalid("endsAt", _("Work lasts {n} days at most.").format(n=LONGEST.days))
     row = Maintenance.objects.create(
         integration=integration, starts_at=starts_at, ends_at=ends_at, reason=reason, username=actor.username
     )

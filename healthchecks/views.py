@@ -7,6 +7,7 @@ from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, render
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods
 
 from healthchecks import board as boards
@@ -44,7 +45,8 @@ def thresholds(request: PageRequest, slug: str, judge: forms.Judge) -> HttpRespo
         if not wrong:
             services.change(integration, actor=actor.of(request), thresholds=wanted)
             back = f"{reverse('apis:index')}?{Asked(integration=slug).query()}"
-            return pages.answer(request, title=f"The targets of {integration.name} are saved", back=back)
+            title = _("The targets of {name} are saved").format(name=integration.name)
+            return pages.answer(request, title=title, back=back)
     shown = {"integration": integration, "form": forms.form(integration, given, wrong)}
     return render(request, "healthchecks/thresholds.html", shown, status=422 if wrong else 200)
 
@@ -68,7 +70,8 @@ def _note(request: PageRequest, row: Incident) -> HttpResponse:
     pages.demand(request, Perm.MANAGE, row.integration)
     text = request.POST.get("text", "").replace("\x00", "").strip()[: incidents.LONGEST_NOTE]
     if not text:
-        title = "Nothing to write down"
-        return pages.answer(request, title=title, text="The note is empty.", tone="warning", back="overview")
+        title, text = _("Nothing to write down"), _("The note is empty.")
+        return pages.answer(request, title=title, text=text, tone="warning", back="overview")
     incidents.note(row, text=text, actor=actor.of(request))
-    return pages.answer(request, title="Noted", text="It stands in the story of the incident.", back="overview")
+    text = _("It stands in the story of the incident.")
+    return pages.answer(request, title=_("Noted"), text=text, back="overview")
