@@ -18,7 +18,7 @@ from django.utils import timezone
 
 from config import heartbeat
 from config.heartbeat import SLOT, SLOTS, Heartbeat
-from healthchecks import figures
+from healthchecks import figures, maintenance
 from healthchecks import uptime as uptimes
 from healthchecks.models import CheckResult
 from integrations import credentials, permissions
@@ -144,6 +144,7 @@ class Card:
     status: str
     reason: str
     is_active: bool
+    work_until: datetime | None
     sandboxed: bool
     checked_at: datetime | None
     heartbeat: Heartbeat
@@ -268,6 +269,7 @@ def integrations(user: User) -> Iterable[Any]:
         .annotate(layers=Subquery(last_check.values("layers")[:1]), rule=Subquery(last_check.values("rule")[:1]))
         .annotate(may_manage=permissions.held(user, Perm.MANAGE))
         .annotate(may_refresh=permissions.held(user, Perm.OAUTH_REFRESH))
+        .annotate(work_until=maintenance.until(timezone.now()))
         .order_by("name", "slug")
     )
 
@@ -286,6 +288,7 @@ def _cards(rows: list[Any], checkable: set[UUID], renewable: set[UUID], now: dat
             status=row.health_status,
             reason=row.health_reason,
             is_active=row.is_active,
+            work_until=row.work_until,
             sandboxed=bool(row.spec and credentials.sandboxed(row.spec)),
             checked_at=row.last_health_check_at,
             heartbeat=heartbeat.draw(checks.get(row.pk, []), row.health_check_interval_minutes, now),

@@ -9,7 +9,28 @@ TEMPLATES = Path(__file__).parent.parent / "templates"
 
 WORDS = re.compile(r"[^\W\d_]{2,}")
 AS_THEY_ARE = frozenset(  # names and units: the same in every language
-    ["API", "APIs", "CSV", "cURL", "Ctrl", "Django", "HTML", "HTTP", "ID", "IP", "JSON", "OAuth", "Redoc", "Sentry", "UTC", "URL", "max", "min", "ms", "px"]
+    [
+        "API",
+        "APIs",
+        "CSV",
+        "cURL",
+        "Ctrl",
+        "Django",
+        "HTML",
+        "HTTP",
+        "ID",
+        "IP",
+        "JSON",
+        "OAuth",
+        "Redoc",
+        "Sentry",
+        "UTC",
+        "URL",
+        "max",
+        "min",
+        "ms",
+        "px",
+    ]
 )
 MARKED = re.compile(
     r"{#.*?#}|{%\s*comment\b.*?endcomment\s*%}|{%\s*blocktrans(?:late)?\b.*?endblocktrans(?:late)?\s*%}", re.DOTALL

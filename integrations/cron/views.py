@@ -121,15 +121,14 @@ def start(request: PageRequest, job_id: UUID, runnable: Runnable, start: Callabl
         text = _("This version has no work for {name}.").format(name=job.job_name)
         return _told(request, job, _("Not started"), text, "warning")
     reason = request.POST.get("reason", "").replace("\x00", "").strip()[:300]
+    who, by_hand = actor.of(request), CronRun.Trigger.MANUAL
     try:
-        entry = services.ask(
-            job, actor=actor.of(request), trigger=CronRun.Trigger.MANUAL, reason=reason, now=timezone.now()
-        )
+        entry = services.ask(job, actor=who, trigger=by_hand, reason=reason, now=timezone.now())
     except services.AlreadyRunning as error:
         return _told(request, job, _("Not started"), str(error), "warning")
     start(entry.pk)
-    title = _("{name} starts").format(name=job.job_name)
-    return _told(request, job, title, _("A worker takes it up as soon as one is free."))
+    text = _("A worker takes it up as soon as one is free.")
+    return _told(request, job, _("{name} starts").format(name=job.job_name), text)
 
 
 @require_POST
