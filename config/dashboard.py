@@ -35,7 +35,7 @@ HEALTHY, DEGRADED, DOWN, UNKNOWN = HealthStatus.HEALTHY, HealthStatus.DEGRADED, 
 _KEYS = {
     "integrations": "o", "webhooks": "w", "apis": "h", "alerts": "a", "oauth": "t", "cron": "c", "activity": "l",
 }  # fmt: skip
-_OF_WEBHOOKS = ("webhooks:", "replay-", "test-webhook")
+_OF_WEBHOOKS = ("webhooks:", "replay-", "retry-queue", "test-webhook")
 _LAYERS = {"api": "API", "grant": "OAuth grant"}
 
 

@@ -14,6 +14,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from integrations import actor, pages, permissions, seek
+from integrations.accounts.models import User
 from integrations.cron import board as boards
 from integrations.cron import forms, journal, preview, schedules, services
 from integrations.cron.board import Runnable
@@ -23,6 +24,8 @@ from integrations.permissions import Perm
 
 Held = Callable[[CronJob], str]
 """Why a job wouldn't be done just now, "" where nothing speaks against it; it comes from `config`."""
+Beside = Callable[[User], str]
+"""The address of a card of another app's that stands beside the jobs, "" for who may not see it."""
 
 
 def _job(request: PageRequest, job_id: UUID, perm: Perm) -> CronJob:
@@ -43,11 +46,11 @@ def _run(request: PageRequest, job_id: UUID, run_id: UUID, perm: Perm) -> CronRu
 
 @require_GET
 @pages.requires(Perm.READ)
-def index(request: PageRequest, runnable: Runnable) -> HttpResponse:
+def index(request: PageRequest, runnable: Runnable, beside: Beside) -> HttpResponse:
     now = timezone.now()
     shown = {
         "board": boards.read(request.user, now=now, runnable=runnable), "now": now,
-        "zone": timezone.get_current_timezone_name(),
+        "zone": timezone.get_current_timezone_name(), "beside": "" if request.htmx else beside(request.user),
         "zones": schedules.zones(), "can_add": permissions.may_somewhere(request.user, Perm.MANAGE),
     }  # fmt: skip
     return pages.render_page(request, "cron/index.html", shown, fragment="live")

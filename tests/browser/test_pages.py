@@ -39,9 +39,9 @@ DETAIL, ACTIVITY = "/admin/integrations/zoho-sign", "/admin/integrations/activit
 APIS, TARGETS = "/admin/integrations/apis", "/admin/integrations/apis/resend/thresholds"
 API = f"{APIS}?integration=resend"
 WORK = f"{APIS}/maintenance"
-DECLARE = f"{WORK}/declare"
+DECLARE, QUEUE = f"{WORK}/declare", f"{FEED}/retry-queue"
 PLACES = [
-    LOGIN, OVERVIEW, FEED, TOKENS, STORY, ALERTS, JOBS, DETAIL, ACTIVITY, APIS, API, TARGETS, WORK, DECLARE,
+    LOGIN, OVERVIEW, FEED, TOKENS, STORY, ALERTS, JOBS, DETAIL, ACTIVITY, APIS, API, TARGETS, WORK, DECLARE, QUEUE,
     "job", "edit", "bell", "event", "refused",
 ]  # fmt: skip
 Enter = Callable[[User | None, str], Page]

@@ -71,6 +71,7 @@ TABLE: dict[str, dict[str, str]] = {
     "admin/integrations/webhooks/replays/<uuid:batch_id>": {"GET": REPLAY},
     "admin/integrations/webhooks/replays/<uuid:batch_id>/cancel": {"POST": REPLAY},
     "admin/integrations/webhooks/test": {"GET": REPLAY, "POST": REPLAY},
+    "admin/integrations/webhooks/retry-queue": {"GET": READ, "POST": TRIGGER},
     "admin/integrations/webhooks/receivers": {"GET": READ},
     "admin/integrations/webhooks/<uuid:webhook_id>": {"GET": READ},
     "admin/integrations/webhooks/<uuid:webhook_id>/change": {"POST": MANAGE},
