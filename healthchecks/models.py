@@ -7,13 +7,15 @@ from django.conf import settings
 from django.db import models
 from django.db.models import Q
 from django.utils import timezone
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext_lazy, gettext_noop
 
 from integrations import ids
 from integrations.due import Due, DueQuerySet
 from integrations.models import HealthStatus, Integration, Stamped
 
 KNOWN = HealthStatus.values
+IN_SENTENCES = (gettext_noop("healthy"), gettext_noop("degraded"), gettext_noop("down"), gettext_noop("unknown"))
+"""The same for the catalogue of translations: templates translate a status as it stands in a row."""
 
 
 class CheckResult(models.Model):

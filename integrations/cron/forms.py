@@ -30,6 +30,7 @@ class JobForm(forms.Form):
     and undoes nothing that another has changed meanwhile."""
 
     schedule = forms.CharField(
+        label=gettext_lazy("Schedule"),
         max_length=200,
         help_text=gettext_lazy("Minute, hour, day of the month, month, weekday; or @daily and its like."),
         widget=forms.TextInput(_typed("input font-mono")),
@@ -80,6 +81,7 @@ class OutsideForm(JobForm):
         widget=forms.URLInput(_typed(placeholder="https://acme.example.com/nightly")),
     )  # fmt: skip
     method = forms.ChoiceField(
+        label=gettext_lazy("Method"),
         choices=[(name, name) for name in CronJob.Method.values],
         initial=CronJob.Method.POST,
         widget=forms.Select(_CHOICE),
@@ -96,7 +98,7 @@ class OutsideForm(JobForm):
         widget=forms.TextInput(_typed("input font-mono", placeholder="WEBHOOK_ACME_SECRET")),
     )  # fmt: skip
     headers = forms.CharField(
-        required=False, max_length=15_000,
+        label=gettext_lazy("Headers"), required=False, max_length=15_000,
         help_text=gettext_lazy("One a line, as Name: value. Nothing secret, for they are shown."),
         widget=forms.Textarea(_typed("textarea font-mono", rows=3)),
     )  # fmt: skip
@@ -138,7 +140,8 @@ class NewJobForm(OutsideForm):
         widget=forms.TextInput(_typed("input font-mono")),
     )  # fmt: skip
     integration = forms.ModelChoiceField(
-        Integration.objects.none(), to_field_name="slug", required=False, empty_label=gettext_lazy("None"),
+        Integration.objects.none(), label=gettext_lazy("Integration"), to_field_name="slug", required=False,
+        empty_label=gettext_lazy("None"),
         help_text=gettext_lazy("It is skipped while that is off or not connected."), widget=forms.Select(_CHOICE),
     )  # fmt: skip
 
