@@ -13,13 +13,14 @@ from django.db.models import CharField, Count, OuterRef, Q, Subquery
 from django.db.models.functions import Cast
 from django.http import QueryDict
 from django.urls import reverse
+from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_noop
 
 from config import heartbeat
 from config.heartbeat import SLOT, SLOTS, Heartbeat
 from config.shell import Link
-from healthchecks import figures
+from healthchecks import figures, maintenance
 from healthchecks import uptime as uptimes
 from healthchecks.models import CheckResult
 from integrations import credentials, permissions
@@ -116,6 +117,7 @@ class Card:
     status: str
     reason: str
     is_active: bool
+    work_until: datetime | None
     sandboxed: bool
     checked_at: datetime | None
     heartbeat: Heartbeat
@@ -211,6 +213,7 @@ def integrations(user: User) -> Iterable[Any]:
         .annotate(layers=Subquery(last_check.values("layers")[:1]), rule=Subquery(last_check.values("rule")[:1]))
         .annotate(may_manage=permissions.held(user, Perm.MANAGE))
         .annotate(may_refresh=permissions.held(user, Perm.OAUTH_REFRESH))
+        .annotate(work_until=maintenance.until(timezone.now()))
         .order_by("name", "slug")
     )
 
@@ -229,6 +232,7 @@ def _cards(rows: list[Any], checkable: set[UUID], renewable: set[UUID], now: dat
             status=row.health_status,
             reason=row.health_reason,
             is_active=row.is_active,
+            work_until=row.work_until,
             sandboxed=bool(row.spec and credentials.sandboxed(row.spec)),
             checked_at=row.last_health_check_at,
             heartbeat=heartbeat.draw(checks.get(row.pk, []), row.health_check_interval_minutes, now),

@@ -17,7 +17,7 @@ from integrations import pages
 _KEYS = {
     "integrations": "o", "webhooks": "w", "apis": "h", "alerts": "a", "oauth": "t", "cron": "c", "activity": "l",
 }  # fmt: skip
-_OF_WEBHOOKS = ("webhooks:", "replay-", "test-webhook")
+_OF_WEBHOOKS = ("webhooks:", "replay-", "retry-queue", "test-webhook")
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from integrations import views as integrations
 from integrations.accounts import views as accounts
 from integrations.cron import urls as cron
 from oauth import views as oauth
+from webhooks import queue
 
 urlpatterns = [
     path("", views.home, name="home"),
@@ -32,7 +33,9 @@ urlpatterns = [
     path("admin/integrations/alerts", include("healthchecks.alerts.urls")),
     path(
         "admin/integrations/cron",
-        include(cron.routes(runnable=schedule.is_runnable, held=schedule.held, start=wakeup.start)),
+        include(
+            cron.routes(runnable=schedule.is_runnable, held=schedule.held, start=wakeup.start, beside=queue.address)
+        ),
     ),
     path(
         "admin/integrations/oauth/refresh", oauth.refresh_all, {"look_at": wakeup.check_soon}, name="oauth-refresh-all"

@@ -3,11 +3,12 @@
 from django.urls import path
 
 from config import schedule, wakeup
-from webhooks.views import receivers, replays
+from webhooks.views import receivers, replays, retries
 
 urlpatterns = [
     path("/<uuid:pk>/replay", replays.one, {"run": schedule.work_on}, name="replay-event"),
     path("/replays", replays.many, {"wake": wakeup.replay}, name="replay-many"),
+    path("/retry-queue", retries.queue, {"run": schedule.work_on}, name="retry-queue"),
     path("/test", replays.test, {"run": schedule.work_on}, name="test-webhook"),
     path("/<uuid:webhook_id>/switch", receivers.switch, {"wake": wakeup.look_soon}, name="switch-receiver"),
     path(

@@ -5,10 +5,11 @@ from typing import Self
 from urllib.parse import urlencode
 
 from django.http import QueryDict
+from django.utils.translation import gettext_noop
 
 from healthchecks.traffic import RANGES, Endpoint
 
-SORTS = (("calls", "Calls"), ("errors", "Errors"), ("slow", "Slowest"))
+SORTS = (("calls", gettext_noop("Calls")), ("errors", gettext_noop("Errors")), ("slow", gettext_noop("Slowest")))
 
 _DEFAULTS = {"range": "24h", "sort": "calls"}
 

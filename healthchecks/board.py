@@ -11,6 +11,8 @@ from typing import Any
 from django.db.models import F, OuterRef, Q, QuerySet, Subquery
 from django.http import Http404
 from django.urls import reverse
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 from healthchecks import drawing, failed, figures, quota, traffic, uptime
 from healthchecks.alerts import targets, words
@@ -137,7 +139,7 @@ class Board:
 
     @property
     def sorts(self) -> list[tuple[str, str, str]]:
-        return [(key, label, self.asked.query(sort=key)) for key, label in SORTS]
+        return [(key, _(label), self.asked.query(sort=key)) for key, label in SORTS]
 
     @property
     def all_endpoints(self) -> str:
@@ -214,28 +216,29 @@ class _Uptimes:
 def _figures(found: Traffic, up: _Uptimes, length: Range) -> tuple[Figure, ...]:
     now, was = figures.of(found.whole), figures.of(found.before)
     points = [found.by_time.get(at) for at in found.times]
-    against = f"the {length.label} before"
+    before = _("{number} in the {length} before").format(number=f"{was.total:,}", length=length.label)
+    failed_of_all = ngettext("{errors} of {n} call", "{errors} of {n} calls", now.total)
     return (
         Figure(
-            key="availability", label="Availability", value=_percent(up.now), unit="%",
-            more=f"known for {int(up.known)} % of the time", trend=up.trend,
-            change=_change(up.now, up.before, "pt", 2, against),
+            key="availability", label=_("Availability"), value=_percent(up.now), unit="%",
+            more=_("known for {percent} % of the time").format(percent=int(up.known)), trend=up.trend,
+            change=_change(up.now, up.before, "pt", 2, length),
         ),
         Figure(
-            key="response", label="Average response", value=_number(now.average_ms), unit="ms",
+            key="response", label=_("Average response"), value=_number(now.average_ms), unit="ms",
             more=f"p95 {_number(now.p95_ms)} ms" if found.percentiles and now.total else "",
-            change=_change(now.average_ms, was.average_ms, "ms", 0, against),
+            change=_change(now.average_ms, was.average_ms, "ms", 0, length),
             trend=drawing.sparkline([_average(one) for one in points]),
         ),
         Figure(
-            key="errors", label="Error rate", value=_percent(now.error_rate), unit="%",
-            more=f"{now.errors:,} of {now.total:,} calls" if now.total else "",
-            change=_change(now.error_rate, was.error_rate, "pt", 2, against),
+            key="errors", label=_("Error rate"), value=_percent(now.error_rate), unit="%",
+            more=failed_of_all.format(errors=f"{now.errors:,}", n=f"{now.total:,}") if now.total else "",
+            change=_change(now.error_rate, was.error_rate, "pt", 2, length),
             trend=drawing.sparkline([100 * one.errors / one.requests if one else None for one in points]),
         ),
         Figure(
-            key="calls", label="Calls", value=f"{now.total:,}", unit="", more="probes included",
-            change=f"{was.total:,} in the {length.label} before",
+            key="calls", label=_("Calls"), value=f"{now.total:,}", unit="", more=_("probes included"),
+            change=before,
             trend=drawing.sparkline([one.requests if one else 0 for one in points]),
         ),
     )  # fmt: skip
@@ -254,13 +257,14 @@ def _percent(value: float | None) -> str:
     return "" if value is None else f"{int(value * 100) / 100:g}"
 
 
-def _change(now: float | None, was: float | None, unit: str, digits: int, against: str) -> str:
+def _change(now: float | None, was: float | None, unit: str, digits: int, length: Range) -> str:
     if now is None or was is None:
         return ""
     difference = round(now - was, digits)
     if not difference:
-        return f"as in {against}"
-    return f"{'+' if difference > 0 else '−'}{abs(difference):,.{digits}f} {unit} on {against}"
+        return _("as in the {length} before").format(length=length.label)
+    by = f"{'+' if difference > 0 else '−'}{abs(difference):,.{digits}f} {unit}"
+    return _("{difference} on the {length} before").format(difference=by, length=length.label)
 
 
 def _chart(found: Traffic) -> Chart:
@@ -355,7 +359,7 @@ def _verdict(row: Any, line: Line, length: Range) -> Verdict:
         integration=row,
         rule=row.rule or "",
         layers=tuple(layer for layer in row.layers or [] if isinstance(layer, dict) and "layer" in layer),
-        advice=words.ADVICE.get(row.rule or "", ""),
+        advice=_(words.ADVICE[row.rule]) if row.rule in words.ADVICE else "",
         targets=_targets(row, line, length),
         check=line.check,
         change=reverse("apis-thresholds", args=[row.slug]) if row.may_manage else "",
@@ -377,22 +381,32 @@ def _targets(row: Integration, line: Line, length: Range) -> tuple[Target, ...]:
     slow, rate = found.average_ms, found.error_rate
     return (
         Target(
-            label="Average response",
-            bound=f"at most {kept.response_ms:,} ms" if kept.response_ms else "none set",
-            found="" if slow is None else f"{slow:,.0f} ms in these {length.words}",
+            label=_("Average response"),
+            bound=_at_most(f"{kept.response_ms:,} ms") if kept.response_ms else _("none set"),
+            found="" if slow is None else _in_these(f"{slow:,.0f} ms", length),
             missed="response" in line.missed,
         ),
         Target(
-            label="Error rate",
-            bound=f"at most {kept.error_rate:g} %",
-            found="" if rate is None else f"{_percent(rate)} % in these {length.words}",
+            label=_("Error rate"),
+            bound=_at_most(f"{kept.error_rate:g} %"),
+            found="" if rate is None else _in_these(f"{_percent(rate)} %", length),
             missed="errors" in line.missed,
         ),
         Target(
-            label="Uptime",
-            bound=f"at least {kept.uptime:g} %",
-            found="" if up is None else f"{_percent(up)} % over 7 days",
+            label=_("Uptime"),
+            bound=_("at least {figure}").format(figure=f"{kept.uptime:g} %"),
+            found="" if up is None else _("{figure} over 7 days").format(figure=f"{_percent(up)} %"),
             missed="uptime" in line.missed,
         ),
-        Target(label="Webhooks that fail", bound=f"at most {kept.webhook_failure_rate:g} %", found="", missed=False),
+        Target(
+            label=_("Webhooks that fail"), bound=_at_most(f"{kept.webhook_failure_rate:g} %"), found="", missed=False
+        ),
     )
+
+
+def _at_most(figure: str) -> str:
+    return _("at most {figure}").format(figure=figure)
+
+
+def _in_these(figure: str, length: Range) -> str:
+    return _("{figure} in these {length}").format(figure=figure, length=length.words)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from healthchecks.figures import Metrics
 
@@ -79,13 +80,13 @@ def chart(times: Sequence[datetime], found: Mapping[datetime, Metrics], *, step:
     def values(name: str) -> list[float | None]:
         return [None if (one := found.get(at)) is None else _short(getattr(one, name)) for at in times]
 
-    lines = [Series("Average", "--brand", " ms", values("average_ms"), fill=True)]
+    lines = [Series(_("Average"), "--brand", " ms", values("average_ms"), fill=True)]
     if percentiles:
         lines = [
             Series("p95", "--brand", " ms", values("p95_ms"), fill=True),
             Series("p50", "--foreground", " ms", values("p50_ms")),
         ]
-    series = (*lines, Series("Errors", "--danger", "", values("errors"), bars=True))
+    series = (*lines, Series(_("Errors"), "--danger", "", values("errors"), bars=True))
     points = [Point(at=at, metrics=found[at]) for at in reversed(times) if at in found]
     data = {
         "t": [int(at.timestamp()) for at in times], "step": step, "zone": timezone.get_current_timezone_name(),

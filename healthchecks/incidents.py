@@ -8,12 +8,15 @@ from itertools import islice
 from django.db import transaction
 from django.db.models import Prefetch, Q, QuerySet
 from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop
 
 from healthchecks.alerts import bell
 from healthchecks.models import Alarm, Alert, CheckResult, Incident, IncidentNote, Maintenance, StatusChange
 from integrations import activity
 from integrations.accounts.models import User
 from integrations.actor import Actor
+from integrations.models import HealthStatus
 from oauth.models import TokenEvent
 
 BEFORE, AFTER = timedelta(minutes=2), timedelta(minutes=10)
@@ -69,17 +72,27 @@ def _changes(incident: Incident, since: datetime, until: datetime) -> Iterator[M
     yield from map(of_change, rows.order_by("at")[:MOST])
 
 
+_BECAME: dict[str, str] = {
+    HealthStatus.HEALTHY: gettext_noop("Became healthy"), HealthStatus.DEGRADED: gettext_noop("Became degraded"),
+    HealthStatus.DOWN: gettext_noop("Became down"), HealthStatus.UNKNOWN: gettext_noop("Became unknown"),
+}  # fmt: skip
+
+
 def of_change(row: StatusChange) -> Moment:
-    title = "Nobody looked any more" if row.gap and row.new_status == "unknown" else f"Became {row.new_status}"
-    return Moment(row.at, "status", "Looked at again" if row.gap and row.old_status == "unknown" else title,
-                  "" if row.gap else row.reason, row.new_status)  # fmt: skip
+    if row.gap and row.old_status == "unknown":
+        title = _("Looked at again")
+    elif row.gap and row.new_status == "unknown":
+        title = _("Nobody looked any more")
+    else:
+        title = _(_BECAME[row.new_status])
+    return Moment(row.at, "status", title, "" if row.gap else row.reason, row.new_status)
 
 
 def _tokens(incident: Incident, since: datetime, until: datetime) -> Iterator[Moment]:
     kinds = TokenEvent.Kind
     titles = {
-        kinds.CONNECTED: ("Token connected", "healthy"), kinds.REFRESH_FAILED: ("Token not renewed", "down"),
-        kinds.REVOKED: ("Token revoked", "down"), kinds.EXPIRED: ("Token ran out", "down"),
+        kinds.CONNECTED: (_("Token connected"), "healthy"), kinds.REFRESH_FAILED: (_("Token not renewed"), "down"),
+        kinds.REVOKED: (_("Token revoked"), "down"), kinds.EXPIRED: (_("Token ran out"), "down"),
     }  # fmt: skip
     rows = TokenEvent.objects.filter(integration=incident.integration_id, at__gte=since, at__lte=until)
     for row in rows.filter(kind__in=list(titles)).order_by("at")[:MOST]:
@@ -95,16 +108,17 @@ def _alerts(incident: Incident, since: datetime, until: datetime, user: User, no
     seen = bell.shown(user, [row.alarm for row in told if row.alarm], now=now)
     for row, shown in zip(told, seen, strict=True):
         taken = [one.route for one in row.deliveries.all() if one.sent_at]
-        by_whom = f"Told by {', '.join(taken)}." if taken else "Nobody has been told yet."
+        routes = ", ".join(taken)
+        by_whom = _("Told by {routes}.").format(routes=routes) if taken else _("Nobody has been told yet.")
         yield Moment(row.created_at, "alert", bell.subject(user, row, shown), by_whom)
 
 
 def _work(incident: Incident, since: datetime, until: datetime) -> Iterator[Moment]:
     rows = Maintenance.objects.filter(starts_at__lte=until, ends_at__gte=since).for_integration(incident.integration)
     for row in rows.order_by("starts_at")[:MOST]:
-        yield Moment(row.starts_at, "work", "Planned work begins", row.reason)
+        yield Moment(row.starts_at, "work", _("Planned work begins"), row.reason)
         if row.ends_at <= until:
-            yield Moment(row.ends_at, "work", "Planned work is over", row.reason)
+            yield Moment(row.ends_at, "work", _("Planned work is over"), row.reason)
 
 
 # --- Together with others --------------------------------------------------------------------------------------------

@@ -3,6 +3,8 @@
 from datetime import datetime, timedelta
 
 from django.db import transaction
+from django.db.models import OuterRef, Q, Subquery
+from django.utils.translation import gettext as _
 
 from healthchecks.models import Maintenance
 from integrations import activity
@@ -35,20 +37,25 @@ def declare(
 
     Raises Invalid.
     """
-    if ends_at <= starts_at:
-        raise Invalid("endsAt", "It ends before it starts.")
-    if ends_at <= now:
-        raise Invalid("endsAt", "It would be over already.")
-    if starts_at < now - timedelta(hours=1):
-        raise Invalid("startsAt", "Work is declared before it begins, or within its first hour.")
-    if ends_at - starts_at > LONGEST:
-        raise Invalid("endsAt", f"Work lasts {LONGEST.days} days at most.")
+    judge(starts_at=starts_at, ends_at=ends_at, now=now)
     row = Maintenance.objects.create(
         integration=integration, starts_at=starts_at, ends_at=ends_at, reason=reason, username=actor.username
     )
     details = {"id": str(row.pk), "starts_at": starts_at, "ends_at": ends_at, "reason": reason}
     activity.record(actor=actor, action="maintenance_declared", integration=integration, details=details)
     return row
+
+
+def judge(*, starts_at: datetime, ends_at: datetime, now: datetime) -> None:
+    """Whether work may be planned for then. Raises Invalid."""
+    if ends_at <= starts_at:
+        raise Invalid("endsAt", _("It ends before it starts."))
+    if ends_at <= now:
+        raise Invalid("endsAt", _("It would be over already."))
+    if starts_at < now - timedelta(hours=1):
+        raise Invalid("startsAt", _("Work is declared before it begins, or within its first hour."))
+    if ends_at - starts_at > LONGEST:
+        raise Invalid("endsAt", _("Work lasts {n} days at most.").format(n=LONGEST.days))
 
 
 @transaction.atomic
@@ -65,3 +72,10 @@ def end(row: Maintenance, *, actor: Actor, now: datetime) -> None:
     else:
         current.delete()
     activity.record(actor=actor, action="maintenance_ended", integration=row.integration, details=details)
+
+
+def until(now: datetime) -> Subquery:
+    """When the work that goes on ends, to annotate a query of integrations with; NULL where there is none."""
+    own_or_all = Q(integration=None) | Q(integration=OuterRef("pk"))
+    rows = Maintenance.objects.under_way(now).filter(own_or_all)
+    return Subquery(rows.order_by("-ends_at").values("ends_at")[:1])

@@ -7,12 +7,15 @@ from django.conf import settings
 from django.db import models
 from django.db.models import Q
 from django.utils import timezone
+from django.utils.translation import gettext_lazy, gettext_noop
 
 from integrations import ids
 from integrations.due import Due, DueQuerySet
 from integrations.models import HealthStatus, Integration, Stamped
 
 KNOWN = HealthStatus.values
+IN_SENTENCES = (gettext_noop("healthy"), gettext_noop("degraded"), gettext_noop("down"), gettext_noop("unknown"))
+"""The same for the catalogue of translations: templates translate a status as it stands in a row."""
 
 
 class CheckResult(models.Model):
@@ -148,7 +151,7 @@ class Maintenance(Stamped):
     class Meta:
         db_table = "integration_maintenance"
         default_permissions = ("view",)
-        verbose_name_plural = "maintenance"
+        verbose_name_plural = gettext_lazy("maintenance")
         constraints = [
             models.CheckConstraint(
                 condition=Q(ends_at__gt=models.F("starts_at")), name="maintenance_ends_after_it_starts"
@@ -213,19 +216,19 @@ class Alarm(models.Model):
     """
 
     class Kind(models.TextChoices):
-        HEALTH = "health", "Health"
-        GRANT = "grant", "OAuth grant"
-        QUOTA = "quota", "Quota"
-        TARGET = "target", "Target missed"
-        WEBHOOKS = "webhooks", "Webhook events given up"
-        SILENCE = "silence", "Silence"
-        JOB = "job", "Scheduled job"
-        SLOTS = "slots", "Slots missed"
-        DRIFT = "drift", "Registration drift"
+        HEALTH = "health", gettext_lazy("Health")
+        GRANT = "grant", gettext_lazy("OAuth grant")
+        QUOTA = "quota", gettext_lazy("Quota")
+        TARGET = "target", gettext_lazy("Target missed")
+        WEBHOOKS = "webhooks", gettext_lazy("Webhook events given up")
+        SILENCE = "silence", gettext_lazy("Silence")
+        JOB = "job", gettext_lazy("Scheduled job")
+        SLOTS = "slots", gettext_lazy("Slots missed")
+        DRIFT = "drift", gettext_lazy("Registration drift")
 
     class Severity(models.TextChoices):
-        WARNING = "warning", "Warning"
-        CRITICAL = "critical", "Critical"
+        WARNING = "warning", gettext_lazy("Warning")
+        CRITICAL = "critical", gettext_lazy("Critical")
 
     id = models.UUIDField(primary_key=True, default=ids.new, editable=False)
     key = models.CharField(max_length=200)
@@ -269,10 +272,10 @@ class Alert(models.Model):
     each channel stands in its deliveries."""
 
     class Kind(models.TextChoices):
-        OPENED = "opened", "Alert"
-        LASTS = "lasts", "Still so"
-        RECOVERED = "recovered", "Recovery"
-        TEST = "test", "Test"
+        OPENED = "opened", gettext_lazy("Alert")
+        LASTS = "lasts", gettext_lazy("Still so")
+        RECOVERED = "recovered", gettext_lazy("Recovery")
+        TEST = "test", gettext_lazy("Test")
 
     id = models.UUIDField(primary_key=True, default=ids.new, editable=False)
     alarm = models.ForeignKey(Alarm, on_delete=models.CASCADE, related_name="alerts", null=True, blank=True)
@@ -311,10 +314,10 @@ class Delivery(Due):
     """
 
     class Status(models.TextChoices):
-        WAITING = "waiting", "Waiting"
-        SENT = "sent", "Sent"
-        FAILED = "failed", "Failed"
-        SPARED = "spared", "Not needed"
+        WAITING = "waiting", gettext_lazy("Waiting")
+        SENT = "sent", gettext_lazy("Sent")
+        FAILED = "failed", gettext_lazy("Failed")
+        SPARED = "spared", gettext_lazy("Not needed")
 
     id = models.UUIDField(primary_key=True, default=ids.new, editable=False)
     alert = models.ForeignKey(Alert, on_delete=models.CASCADE, related_name="deliveries")
@@ -332,7 +335,7 @@ class Delivery(Due):
     class Meta:
         db_table = "integration_alert_deliveries"
         default_permissions = ("view",)
-        verbose_name_plural = "deliveries"
+        verbose_name_plural = gettext_lazy("deliveries")
         constraints = [
             models.UniqueConstraint(fields=["alert", "position"], name="delivery_once_for_each_route"),
             models.CheckConstraint(

@@ -12,6 +12,8 @@ from uuid import UUID
 
 from django.db.models import Case, Count, DateTimeField, IntegerField, OuterRef, QuerySet, Subquery, Value, When
 from django.db.models.functions import Coalesce, JSONObject
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 from healthchecks import status
 from integrations.models import ApiMetric, Integration
@@ -53,17 +55,29 @@ class Quota:
     @property
     def words(self) -> str:
         """What is left, who says so, and for how long it will do."""
-        by = "as the provider tells" if self.told else "by our own count"
-        text = f"{self.remaining:,} of {self.limit:,} calls are left ({_length(self.window)} window), {by}."
-        if self.runs_out_at:
-            text += f" At {self.per_hour:,.0f} an hour nothing is left in {_length(self.runs_out_at - self.at)}"
-            text += f", {_length(self.resets_at - self.runs_out_at)} before it starts anew." if self.resets_at else "."
-        return text
+        if self.told:
+            text = _("{left} of {limit} calls are left ({window} window), as the provider tells.")
+        else:
+            text = _("{left} of {limit} calls are left ({window} window), by our own count.")
+        left, limit, window = f"{self.remaining:,}", f"{self.limit:,}", _length(self.window)
+        return " ".join(filter(None, [text.format(left=left, limit=limit, window=window), self._forecast()]))
+
+    def _forecast(self) -> str:
+        if not self.runs_out_at:
+            return ""
+        speed, time = f"{self.per_hour:,.0f}", _length(self.runs_out_at - self.at)
+        if not self.resets_at:
+            return _("At {speed} an hour nothing is left in {time}.").format(speed=speed, time=time)
+        early = _length(self.resets_at - self.runs_out_at)
+        text = _("At {speed} an hour nothing is left in {time}, {early} before it starts anew.")
+        return text.format(speed=speed, time=time, early=early)
 
 
 def _length(delta: timedelta) -> str:
-    seconds = delta.total_seconds()
-    return f"{seconds:.0f} s" if seconds < 90 else status.span(delta)
+    seconds, days = delta.total_seconds(), round(delta / timedelta(days=1))
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return status.span(delta) if delta < timedelta(days=2) else ngettext("{n} day", "{n} days", days).format(n=days)
 
 
 # --- Pure ------------------------------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ from typing import Any
 from django.db import transaction
 from django.db.models import OuterRef, Q, Subquery
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from healthchecks import look, record, status
 from healthchecks.models import CheckResult
@@ -66,7 +67,8 @@ def check(*, integration: Integration, actor: Actor) -> CheckResult:
     Raises Inactive.
     """
     if not integration.is_active:
-        raise Inactive(f"{integration.name} is switched off: it is checked again once it is on.")
+        words = _("{name} is switched off: it is checked again once it is on.")
+        raise Inactive(words.format(name=integration.name))
     seen = look.at_one(integration, look.webhooks_seen([integration], timezone.now()).get(integration.pk))
     verdict = status.judge(seen, now=timezone.now())
     record.keep(integration, verdict, seen, trigger=Trigger.MANUAL)

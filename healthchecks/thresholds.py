@@ -4,6 +4,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop
+
 from healthchecks.alerts.targets import DEFAULTS
 from integrations.models import Integration
 
@@ -22,22 +25,30 @@ class Field:
     errors: tuple[str, ...] = ()
 
 
+_AT_MOST = gettext_noop("At most. Left empty: {default} %.")
 _NUMBERS = (
-    ("responseTimeMs", "Average response", "ms", "Without one, slowness raises no alert."),
-    ("errorRate", "Error rate", "%", f"At most. Left empty: {DEFAULTS.error_rate:g} %."),
-    ("uptime", "Uptime", "%", f"At least, over 7 days. Left empty: {DEFAULTS.uptime:g} %."),
-    ("webhookFailureRate", "Webhooks that fail", "%", f"At most. Left empty: {DEFAULTS.webhook_failure_rate:g} %."),
+    ("responseTimeMs", gettext_noop("Average response"), "ms", gettext_noop("Without one, slowness raises no alert.")),
+    ("errorRate", gettext_noop("Error rate"), "%", _AT_MOST),
+    ("uptime", gettext_noop("Uptime"), "%", gettext_noop("At least, over 7 days. Left empty: {default} %.")),
+    ("webhookFailureRate", gettext_noop("Webhooks that fail"), "%", _AT_MOST),
 )
+_DEFAULTS = {
+    "errorRate": DEFAULTS.error_rate, "uptime": DEFAULTS.uptime, "webhookFailureRate": DEFAULTS.webhook_failure_rate
+}  # fmt: skip
 _HOURS = (
-    ("from", "Quiet from", "Warnings wait until these hours are over. Left empty: none."),
-    ("to", "Quiet until", "Local time; 16 hours at most."),
+    (
+        "from",
+        gettext_noop("Quiet from"),
+        gettext_noop("Warnings wait until these hours are over. Left empty: none."),
+    ),
+    ("to", gettext_noop("Quiet until"), gettext_noop("Local time; 16 hours at most.")),
 )
 
 
 def asked(given: Mapping[str, str]) -> dict[str, Any]:
     """As the API takes it: an empty field takes the default back."""
-    typed = {name: given.get(name, "").strip() for name, *_ in _NUMBERS}
-    hours = {name: given.get(name, "").strip()[:5] for name, *_ in _HOURS}
+    typed = {name: given.get(name, "").strip() for name, *_rest in _NUMBERS}
+    hours = {name: given.get(name, "").strip()[:5] for name, *_rest in _HOURS}
     return {
         **{name: text or None for name, text in typed.items()},
         "quietHours": hours if any(hours.values()) else None,
@@ -59,12 +70,15 @@ def form(
         return "" if shown is None else str(shown)
 
     numbers = tuple(
-        Field(name=name, label=label, unit=unit, hint=hint, value=value(name, kept), errors=_said(wrong.get(name)))
+        Field(
+            name=name, label=_(label), unit=unit, hint=_(hint).format(default=f"{_DEFAULTS.get(name, 0):g}"),
+            value=value(name, kept), errors=_said(wrong.get(name)),
+        )
         for name, label, unit, hint in _NUMBERS
-    )
+    )  # fmt: skip
     clock = tuple(
         Field(
-            name=name, label=label, unit="", hint=hint, value=value(name, hours), kind="time",
+            name=name, label=_(label), unit="", hint=_(hint), value=value(name, hours), kind="time",
             errors=_said({**trouble, **at_all}.get(name)),
         )
         for name, label, hint in _HOURS

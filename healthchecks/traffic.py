@@ -14,6 +14,8 @@ from uuid import UUID
 from django.db.models import BooleanField, Case, ExpressionWrapper, F, JSONField, Max, Q, Sum, When
 from django.db.models.expressions import Combinable
 from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop
 
 from healthchecks import figures, rollups, tally
 from healthchecks.models import MetricRollup
@@ -32,17 +34,22 @@ class Range:
 
     key: str
     label: str
-    words: str
+    name: str
     length: timedelta
     steps: tuple[int, ...]
+
+    @property
+    def words(self) -> str:
+        """Its length as people read it."""
+        return _(self.name)
 
 
 RANGES = {
     one.key: one
     for one in (
-        Range("24h", "24 h", "24 hours", timedelta(hours=24), (HOUR, 2 * HOUR)),
-        Range("7d", "7 d", "7 days", timedelta(days=7), (HOUR, 6 * HOUR)),
-        Range("90d", "90 d", "90 days", timedelta(days=90), (DAY, 3 * DAY)),
+        Range("24h", "24 h", gettext_noop("24 hours"), timedelta(hours=24), (HOUR, 2 * HOUR)),
+        Range("7d", "7 d", gettext_noop("7 days"), timedelta(days=7), (HOUR, 6 * HOUR)),
+        Range("90d", "90 d", gettext_noop("90 days"), timedelta(days=90), (DAY, 3 * DAY)),
     )
 }
 

@@ -17,6 +17,7 @@ from uuid import UUID
 
 from django.db import IntegrityError, transaction
 from django.db.models import OuterRef, Subquery
+from django.utils.translation import gettext as _
 
 from healthchecks.alerts import findings, outbox, routes, stamps, telling, words
 from healthchecks.alerts.findings import Look
@@ -229,20 +230,20 @@ def held_back(rows: Sequence[Alarm], *, now: datetime) -> dict[UUID, str]:
     if not untold:
         return {}
     if not routes.configured():
-        return dict.fromkeys((row.pk for row in untold), "Nobody is told: ALERT_TO is not set.")
+        return dict.fromkeys((row.pk for row in untold), _("Nobody is told: ALERT_TO is not set."))
     planned, recent, thresholds = Planned.at(now), _recent(now), stamps.thresholds_of(untold)
     return {row.pk: _why(row, planned, recent, stamps.morning(row, now, thresholds)) for row in untold}
 
 
 def _why(alarm: Alarm, planned: Planned, recent: Sequence[Alert], morning: datetime | None) -> str:
     if any(alert.alarm_id == alarm.pk for alert in recent):
-        return "No route has taken it yet."
+        return _("No route has taken it yet.")
     if planned.covers(alarm.slugs):
-        return "Nobody is told while planned work goes on."
+        return _("Nobody is told while planned work goes on.")
     if morning:
-        return f"Quiet hours: it is told from {words.moment(morning)}, if it still lasts."
+        text = _("Quiet hours: it is told from {moment}, if it still lasts.")
+        return text.format(moment=words.moment(morning))
     if until := held_until(alarm, recent):
-        return (
-            f"People were told of the same integration lately: of this from {words.moment(until)}, if it still lasts."
-        )
-    return "It is told within the minute."
+        text = _("People were told of the same integration lately: of this from {moment}, if it still lasts.")
+        return text.format(moment=words.moment(until))
+    return _("It is told within the minute.")

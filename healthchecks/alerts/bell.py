@@ -6,6 +6,7 @@ from datetime import datetime
 
 from django.db.models import Prefetch, Q, QuerySet, TextField
 from django.db.models.functions import Cast
+from django.utils.translation import gettext as _
 
 from healthchecks.alerts import alarms, routes, words
 from healthchecks.models import Alarm, Alert, AlertsSeen, Delivery
@@ -39,7 +40,7 @@ class Shown:
 
     @property
     def label(self) -> str:
-        return "Over" if self.alarm.closed_at else self.alarm.get_severity_display()
+        return _("Over") if self.alarm.closed_at else self.alarm.get_severity_display()
 
     @property
     def deliveries(self) -> list[Delivery]:

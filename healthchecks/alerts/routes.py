@@ -13,6 +13,7 @@ from typing import Literal
 from urllib.parse import unquote, urlsplit
 
 from django.conf import settings
+from django.utils.translation import gettext as _
 
 Kind = Literal["mail", "sms", "apprise", "broken"]
 
@@ -72,12 +73,14 @@ def _read(text: str, position: int, *, fallback: bool) -> Route:
     if rest.startswith("//"):
         kind, label = "apprise", f"{scheme}://{_host(text) if scheme in _PLAIN else ''}…"
     elif scheme == "mailto" and _MAIL.fullmatch(rest):
-        name, _, host = rest.partition("@")
+        name, _at, host = rest.partition("@")
         kind, target, label = "mail", rest, f"mailto:{name[:1]}…@{host}"
     elif scheme == "sms" and _NUMBER.fullmatch(rest):
         kind, target, label = "sms", rest.removeprefix("+"), f"sms:…{rest[-3:]}"
     else:
-        trouble = "It is no route: write mailto:name@example.com, sms:+27820000000, or a URL of apprise's (slack://…)."
+        trouble = _(
+            "It is no route: write mailto:name@example.com, sms:+27820000000, or a URL of apprise's (slack://…)."
+        )
     return Route(position=position, kind=kind, target=target, label=label, fallback=fallback, trouble=trouble)
 
 

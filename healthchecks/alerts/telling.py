@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from django.db import transaction
+from django.utils.translation import gettext as _
 
 from healthchecks.alerts import channels, routes, words
 from healthchecks.alerts.routes import Route
@@ -79,7 +80,7 @@ def trial(*, actor: Actor, now: datetime) -> Alert:
     """A test alert, due at once by every route, the fallbacks too. Raises NoRoute."""
     found = routes.configured()
     if not found:
-        raise NoRoute("Alerts go nowhere yet: set ALERT_TO, and restart web and worker.")
+        raise NoRoute(_("Alerts go nowhere yet: set ALERT_TO, and restart web and worker."))
     subject, text = words.trial(actor.username)
     alert = Alert.objects.create(
         kind=Kind.TEST, severity=Alarm.Severity.WARNING, subject=subject, text=text, username=actor.username[:150],

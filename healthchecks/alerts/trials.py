@@ -5,6 +5,7 @@ import threading
 from collections.abc import Sequence
 
 from django.db import connection
+from django.utils.translation import gettext as _
 
 from healthchecks.alerts import outbox
 from healthchecks.models import Alert, Delivery
@@ -39,7 +40,8 @@ def in_words(deliveries: Sequence[Delivery]) -> str:
 
 def _outcome(one: Delivery) -> str:
     if one.status == Delivery.Status.SENT:
-        return "sent."
+        return _("sent.")
     if one.error:
-        return f"{one.error.rstrip('.')}." + (" It is tried again." if one.due_at else "")
-    return "not over yet."
+        error = one.error.rstrip(".")
+        return _("{error}. It is tried again.").format(error=error) if one.due_at else f"{error}."
+    return _("not over yet.")

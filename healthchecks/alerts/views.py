@@ -3,6 +3,8 @@
 from django.http import HttpResponse
 from django.shortcuts import render
 from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 from django.views.decorators.http import require_GET, require_POST
 
 from healthchecks.alerts import bell as bells
@@ -52,8 +54,10 @@ def test(request: PageRequest) -> HttpResponse:
     try:
         alert = telling.trial(actor=actor.of(request), now=timezone.now())
     except telling.NoRoute as error:
-        return pages.answer(request, title="Not sent", text=str(error), tone="warning", back="alerts:index")
+        return pages.answer(request, title=_("Not sent"), text=str(error), tone="warning", back="alerts:index")
     done = trials.for_a_moment(alert)
     sent = sum(one.status == Delivery.Status.SENT for one in done)
-    title, tone = f"Sent by {sent} of {len(done)} routes", "success" if sent == len(done) else "error"
+    title = ngettext("Sent by {sent} of {n} route", "Sent by {sent} of {n} routes", len(done))
+    tone = "success" if sent == len(done) else "error"
+    title = title.format(sent=sent, n=len(done))
     return pages.answer(request, title=title, text=trials.in_words(done), tone=tone, back="alerts:index")

@@ -8,20 +8,26 @@ from urllib.parse import urlencode
 from django.conf import settings
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop
 
 from healthchecks.models import Alarm, Alert
 
 SMS_LENGTH = 160
 
 ADVICE = {
-    "api_unreachable": "Look at the provider's status page, then at DNS and firewall of the worker's machine.",
-    "credentials_refused": "The key is wrong, revoked or restricted: compare it with the provider's console.",
-    "api_failing": "Look at the provider's status page. A 404, or no JSON: is a base URL overridden?",
-    "silence": "Ask the provider whether it sends, and whether our address is still registered there.",
-    "throttled": "Find out who else uses this key, and call less.",
-    "api_slow": "Wait; then look at the provider's status page.",
-    "webhook_failures": "Open its failed events: each says why it failed.",
-    "quota_low": "Call less, or buy more.",
+    "api_unreachable": gettext_noop(
+        "Look at the provider's status page, then at DNS and firewall of the worker's machine."
+    ),
+    "credentials_refused": gettext_noop(
+        "The key is wrong, revoked or restricted: compare it with the provider's console."
+    ),
+    "api_failing": gettext_noop("Look at the provider's status page. A 404, or no JSON: is a base URL overridden?"),
+    "silence": gettext_noop("Ask the provider whether it sends, and whether our address is still registered there."),
+    "throttled": gettext_noop("Find out who else uses this key, and call less."),
+    "api_slow": gettext_noop("Wait; then look at the provider's status page."),
+    "webhook_failures": gettext_noop("Open its failed events: each says why it failed."),
+    "quota_low": gettext_noop("Call less, or buy more."),
 }
 """By the rule that decided (docs/health.md)."""
 
@@ -49,8 +55,10 @@ def span(delta: timedelta) -> str:
 def together(names: Sequence[str], *, most: int = 6) -> str:
     """ "Zoho CRM, Zoho Desk and Zoho Sign"; of many the first few, and how many more."""
     if len(names) > most:
-        names = [*names[: most - 1], f"{len(names) - most + 1} more"]
-    return " and ".join(part for part in (", ".join(names[:-1]), names[-1] if names else "") if part)
+        names = [*names[: most - 1], _("{n} more").format(n=len(names) - most + 1)]
+    if len(names) < 2:
+        return "".join(names)
+    return _("{others} and {last}").format(others=", ".join(names[:-1]), last=names[-1])
 
 
 def sentence(text: str) -> str:

@@ -8,6 +8,8 @@ from typing import Any
 from uuid import UUID
 
 from django.db.models import OuterRef, Subquery
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop
 
 from integrations import permissions
 from integrations.accounts.models import User
@@ -28,13 +30,13 @@ NEWEST = 3
 
 DEGRADED, DOWN = HealthStatus.DEGRADED, HealthStatus.DOWN
 TONES: dict[str, tuple[str, str]] = {
-    Status.RUNNING: ("active", "Running"),
-    Status.SUCCESS: (HealthStatus.HEALTHY, "Success"),
-    Status.FAILED: (DOWN, "Failed"),
-    Status.TIMEOUT: (DOWN, "Timed out"),
-    Status.MISSED: (DEGRADED, "Missed"),
-    Status.SKIPPED: (HealthStatus.UNKNOWN, "Skipped"),
-    Status.UNKNOWN: (HealthStatus.UNKNOWN, "Unknown"),
+    Status.RUNNING: ("active", gettext_noop("Running")),
+    Status.SUCCESS: (HealthStatus.HEALTHY, gettext_noop("Success")),
+    Status.FAILED: (DOWN, gettext_noop("Failed")),
+    Status.TIMEOUT: (DOWN, gettext_noop("Timed out")),
+    Status.MISSED: (DEGRADED, gettext_noop("Missed")),
+    Status.SKIPPED: (HealthStatus.UNKNOWN, gettext_noop("Skipped")),
+    Status.UNKNOWN: (HealthStatus.UNKNOWN, gettext_noop("Unknown")),
 }
 """How a run's status looks, and what it is called."""
 
@@ -58,7 +60,7 @@ class Outcome:
 
     @property
     def label(self) -> str:
-        return TONES[self.run.status][1]
+        return _(TONES[self.run.status][1])
 
     @property
     def at(self) -> datetime:
@@ -129,7 +131,7 @@ class Gap:
 
     @property
     def label(self) -> str:
-        return TONES[self.status][1]
+        return _(TONES[self.status][1])
 
     @property
     def number(self) -> int:
@@ -250,16 +252,17 @@ def _trouble(
     job: CronJob, last: CronRun | None, running: CronRun | None, lane: Lane, now: datetime, *, runnable: bool
 ) -> Trouble | None:
     if not runnable:
-        return Trouble(DEGRADED, "No work", "This version has no work for it, so nothing starts it.", now)
+        words = _("This version has no work for it, so nothing starts it.")
+        return Trouble(DEGRADED, _("No work"), words, now)
     if (slot := overdue(job, last, running, now)) is not None:
-        words = "Nothing began then: beat or the worker may be down, or the broker can't be reached."
-        return Trouble(DOWN, "Overdue", words, slot)
+        words = _("Nothing began then: beat or the worker may be down, or the broker can't be reached.")
+        return Trouble(DOWN, _("Overdue"), words, slot)
     if last is None or last.status == Status.SUCCESS:
         return None
     if lane.counts[last.status] and last.status in (Status.MISSED, Status.UNKNOWN):
         return None  # told of all jobs together
     told = Outcome(last)
-    return Trouble(DOWN if told.tone == DOWN else DEGRADED, told.label, told.words or "Nobody said why.", told.at)
+    return Trouble(DOWN if told.tone == DOWN else DEGRADED, told.label, told.words or _("Nobody said why."), told.at)
 
 
 def overdue(job: CronJob, last: CronRun | None, running: CronRun | None, now: datetime) -> datetime | None:

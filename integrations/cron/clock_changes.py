@@ -6,9 +6,10 @@ from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from cronsim import CronSim
+from django.utils.translation import gettext as _
 from django_celery_beat.tzcrontab import TzAwareCrontab
 
-from integrations.cron.fields import joined
+from integrations.cron.fields import both
 
 LONGEST = timedelta(hours=3)
 """Longer than clocks are changed by."""
@@ -23,7 +24,7 @@ def runs(schedule: str, tz: ZoneInfo, after: datetime) -> Iterator[datetime]:
 def beat_zone(schedule: str, tz: ZoneInfo, now: datetime) -> ZoneInfo:
     """The zone that beat is given. UTC for what comes in every hour alike, as it would pause for the hour that comes
     twice; unless the zone is some minutes off whole hours."""
-    _, *others = schedule.split(" ")
+    _minute, *others = schedule.split(" ")
     year = [(now + timedelta(days=30 * months)).astimezone(tz).utcoffset() for months in range(13)]
     whole = all(offset is not None and not offset % timedelta(hours=1) for offset in year)
     return ZoneInfo("UTC") if whole and set(others) == {"*"} else tz
@@ -91,14 +92,15 @@ def _set_forward(
         gaps.setdefault(end, []).append(wall)
     found = {}
     for end, missing in gaps.items():
-        at, gone = _utc(end, tz), f"{_times(missing)} exist on {end:%Y-%m-%d}"
+        at, gone = _utc(end, tz), _gone(missing, end)
         slot = next((slot for slot in slots if slot >= at), None)
         if slot is None or at <= now:
             continue
         if slot == at and end not in named:
-            found[slot] = f"The clock is set forward: {gone}, so it runs at {end:%H:%M} instead."
+            words = _("The clock is set forward: {gone}, so it runs at {time} instead.")
+            found[slot] = words.format(gone=gone, time=f"{end:%H:%M}")
         elif not _keeps_its_pace(slot, slots):
-            found[slot] = f"Skipped that day: {gone} (the clock is set forward)."
+            found[slot] = _("Skipped that day: {gone} (the clock is set forward).").format(gone=gone)
     return found
 
 
@@ -109,11 +111,13 @@ def _keeps_its_pace(slot: datetime, slots: list[datetime]) -> bool:
     return len(near) == 3 and near[1] - near[0] == near[2] - near[1]
 
 
-def _times(walls: list[datetime]) -> str:
-    words = [f"{wall:%H:%M}" for wall in walls]
-    if len(words) == 1:
-        return f"{words[0]} doesn't"
-    return (f"{words[0]} to {words[-1]}" if len(words) > 3 else joined(words, "and")) + " don't"
+def _gone(walls: list[datetime], end: datetime) -> str:
+    times, date = [f"{wall:%H:%M}" for wall in walls], f"{end:%Y-%m-%d}"
+    if len(times) == 1:
+        return _("{time} doesn't exist on {date}").format(time=times[0], date=date)
+    if len(times) > 3:
+        return _("{first} to {last} don't exist on {date}").format(first=times[0], last=times[-1], date=date)
+    return _("{times} don't exist on {date}").format(times=both(times), date=date)
 
 
 def _set_back(twice: list[datetime], tz: ZoneInfo, slots: list[datetime]) -> dict[datetime, str]:
@@ -121,9 +125,13 @@ def _set_back(twice: list[datetime], tz: ZoneInfo, slots: list[datetime]) -> dic
     found = {}
     for wall in twice:
         first, second = _utc(wall, tz), _utc(wall, tz, fold=1)
-        back = f"The clock is set back on {wall:%Y-%m-%d}: {wall:%H:%M} comes twice"
-        found[first] = f"{back}, and both are runs." if second in slots else f"{back}; it runs once, the first time."
-        found[second] = f"{back}; this is the second time."
+        if second in slots:
+            words = _("The clock is set back on {date}: {time} comes twice, and both are runs.")
+        else:
+            words = _("The clock is set back on {date}: {time} comes twice; it runs once, the first time.")
+        again = _("The clock is set back on {date}: {time} comes twice; this is the second time.")
+        date, time = f"{wall:%Y-%m-%d}", f"{wall:%H:%M}"
+        found[first], found[second] = words.format(date=date, time=time), again.format(date=date, time=time)
     return found
 
 
@@ -138,5 +146,5 @@ def _by_beat(slot: datetime, slots: list[datetime], begun: list[datetime], tz: Z
     following = slots[place + 1] if place + 1 < len(slots) else slot + LONGEST
     late = next((start for start in begun if slot < start < following), None)
     if late is not None:
-        return f" Beat starts it at {late.astimezone(tz):%H:%M}."
-    return " Beat starts nothing then, so this run will be missed."
+        return " " + _("Beat starts it at {time}.").format(time=f"{late.astimezone(tz):%H:%M}")
+    return " " + _("Beat starts nothing then, so this run will be missed.")

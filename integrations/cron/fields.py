@@ -7,6 +7,9 @@ from datetime import UTC, datetime
 
 from celery.schedules import ParseException, crontab
 from cronsim import CronSim, CronSimError
+from django.utils import dates
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop
 
 LONGEST = {4: 64, 5: 64}
 """Characters that beat's own columns have, by position, where the length of a whole schedule doesn't keep to it."""
@@ -39,12 +42,19 @@ class Field:
     names: tuple[str, ...] = ()
 
     @property
+    def label(self) -> str:
+        """Its name as people read it."""
+        return _(self.name)
+
+    @property
     def allowed(self) -> str:
-        names = f" or {self.names[0][:3]}-{self.names[-1][:3]}" if self.names else ""
-        return f"{self.low}-{self.high}{names}"
+        numbers = f"{self.low}-{self.high}"
+        if not self.names:
+            return numbers
+        return _("{numbers} or {names}").format(numbers=numbers, names=f"{self.names[0][:3]}-{self.names[-1][:3]}")
 
     def problem(self, code: str, words: str) -> Problem:
-        return Problem(self.name, self.position, code, f"{self.name}: {words}")
+        return Problem(self.name, self.position, code, f"{self.label}: {words}")
 
     def number(self, text: str) -> str:
         """ "7" for "07", "JUL" and "JULY"; what is neither a number nor a name of this field's stays."""
@@ -57,11 +67,11 @@ class Field:
 
 
 FIELDS = (
-    Field("minute", 1, 0, 59, "minute"),
-    Field("hour", 2, 0, 23, "hour"),
-    Field("day of the month", 3, 1, 31, "day_of_month"),
-    Field("month", 4, 1, 12, "month_of_year", MONTHS),
-    Field("weekday", 5, 0, 6, "day_of_week", WEEKDAYS),
+    Field(gettext_noop("minute"), 1, 0, 59, "minute"),
+    Field(gettext_noop("hour"), 2, 0, 23, "hour"),
+    Field(gettext_noop("day of the month"), 3, 1, 31, "day_of_month"),
+    Field(gettext_noop("month"), 4, 1, 12, "month_of_year", MONTHS),
+    Field(gettext_noop("weekday"), 5, 0, 6, "day_of_week", WEEKDAYS),
 )
 MINUTE, HOUR, DAY, MONTH, WEEKDAY = FIELDS
 
@@ -110,28 +120,37 @@ def problems(field: Field, part: str) -> list[Problem]:
     """What is wrong with a tidied field; nothing is if cron and Celery make the same of it."""
     longest = LONGEST.get(field.position, len(part))
     if len(part) > longest:
-        return [field.problem("long", f"it has {len(part)} characters; {longest} is the most that beat keeps")]
+        words = _("it has {n} characters; {most} is the most that beat keeps")
+        return [field.problem("long", words.format(n=len(part), most=longest))]
     if found := [problem for term in part.split(",") for problem in _in_term(field, term)]:
         return found
     try:
         alike = in_cron(field, part) == in_celery(field, part)
     except (CronSimError, ParseException, ValueError, KeyError) as error:
-        return [field.problem("unsupported", f"{part} is not read by both cron and Celery ({error})")]
+        words = _("{part} is not read by both cron and Celery ({error})")
+        return [field.problem("unsupported", words.format(part=part, error=error))]
     if not alike:
-        return [field.problem("differs", f"cron and Celery read {part} differently; list the values")]
+        words = _("cron and Celery read {part} differently; list the values")
+        return [field.problem("differs", words.format(part=part))]
     return []
 
 
 def _in_term(field: Field, term: str) -> list[Problem]:
     if not term:
-        return [field.problem("syntax", "a list has an empty place; take away the comma that is too many")]
+        return [field.problem("syntax", _("a list has an empty place; take away the comma that is too many"))]
     if EXTENSION.fullmatch(term):
-        say = "write *" if term == "?" else f"allowed are *, {field.allowed}, ranges, lists and steps"
-        return [field.problem("unsupported", f"{term} is not known to Celery, which starts the jobs; {say}")]
+        if term == "?":
+            words = _("? is not known to Celery, which starts the jobs; write *")
+        else:
+            words = _(
+                "{term} is not known to Celery, which starts the jobs; allowed are *, {allowed}, ranges, lists and "
+                "steps"
+            )
+        return [field.problem("unsupported", words.format(term=term, allowed=field.allowed))]
     match = TERM.fullmatch(term)
     if match is None or (match["first"] == "*" and match["last"] is not None):
-        say = f"{term} is not a number, a range, a list or a step; allowed is {field.allowed}"
-        return [field.problem("syntax", say)]
+        words = _("{term} is not a number, a range, a list or a step; allowed is {allowed}")
+        return [field.problem("syntax", words.format(term=term, allowed=field.allowed))]
     ends = [end for end in _ends(term) if end != "*"]
     if found := [problem for end in ends for problem in _in_end(field, end)]:
         return found
@@ -140,24 +159,29 @@ def _in_term(field: Field, term: str) -> list[Problem]:
 
 def _in_end(field: Field, end: str) -> list[Problem]:
     if not end.isdigit():
-        return [field.problem("name", f"{end} is no {field.name}; allowed is {field.allowed}")]
+        words = _("{end} is no {field}; allowed is {allowed}")
+        return [field.problem("name", words.format(end=end, field=field.label, allowed=field.allowed))]
     if field is WEEKDAY and end == SUNDAY:
         return []
     if not field.low <= int(end) <= field.high:
-        return [field.problem("range", f"{end} is out of range {field.low}-{field.high}")]
+        words = _("{end} is out of range {range}")
+        return [field.problem("range", words.format(end=end, range=f"{field.low}-{field.high}"))]
     return []
 
 
 def _in_range(field: Field, term: str, ends: list[int], step: str | None) -> list[Problem]:
     if len(ends) == 2 and ends[1] < ends[0]:
         halves = f"{ends[0]}-{field.high},{field.low}-{ends[1]}"
-        return [field.problem("reversed", f"{ends[0]}-{ends[1]} runs backwards; write {halves} if it goes round")]
+        words = _("{range} runs backwards; write {halves} if it goes round")
+        return [field.problem("reversed", words.format(range=f"{ends[0]}-{ends[1]}", halves=halves))]
     count = field.high - field.low + 1
     if step is not None and not 1 <= int(step) <= count:
-        return [field.problem("step", f"a step of {step} is out of range 1-{count}")]
+        words = _("a step of {step} is out of range {range}")
+        return [field.problem("step", words.format(step=step, range=f"1-{count}"))]
     if step is not None and len(ends) == 1:
         better = f"{ends[0] % (field.high + 1)}-{field.high}/{step}"
-        return [field.problem("unsupported", f"Celery can't read {term}, a step without a range; write {better}")]
+        words = _("Celery can't read {term}, a step without a range; write {better}")
+        return [field.problem("unsupported", words.format(term=term, better=better))]
     return []
 
 
@@ -186,11 +210,18 @@ def never(day: str, month: str) -> list[Problem]:
     # 2000 had a 29th of February.
     if days[0] <= max(calendar.monthrange(2000, number)[1] for number in months):
         return []
-    which = joined([calendar.month_name[number] for number in months], "or")
-    return [DAY.problem("never", f"{joined(days, 'or')} never comes in {which}, so it would never run")]
+    which = either([str(dates.MONTHS[number]) for number in months])
+    words = _("{days} never comes in {months}, so it would never run")
+    return [DAY.problem("never", words.format(days=either(days), months=which))]
 
 
-def joined(things: list[str] | list[int], by: str) -> str:
+def either(things: list[str] | list[int]) -> str:
+    """ "April, June or July"."""
+    *others, last = map(str, things)
+    return _("{others} or {last}").format(others=", ".join(others), last=last) if others else last
+
+
+def both(things: list[str]) -> str:
     """ "April, June and July"."""
-    words = [str(thing) for thing in things]
-    return f" {by} ".join(filter(None, [", ".join(words[:-1]), words[-1]]))
+    *others, last = things
+    return _("{others} and {last}").format(others=", ".join(others), last=last) if others else last

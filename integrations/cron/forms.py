@@ -3,6 +3,8 @@
 from typing import Any
 
 from django import forms
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from integrations import permissions
 from integrations.accounts.models import User
@@ -28,19 +30,20 @@ class JobForm(forms.Form):
     and undoes nothing that another has changed meanwhile."""
 
     schedule = forms.CharField(
+        label=gettext_lazy("Schedule"),
         max_length=200,
-        help_text="Minute, hour, day of the month, month, weekday; or @daily and its like.",
+        help_text=gettext_lazy("Minute, hour, day of the month, month, weekday; or @daily and its like."),
         widget=forms.TextInput(_typed("input font-mono")),
     )
     timezone = forms.CharField(
-        label="Time zone", max_length=64, initial=ZONE, widget=forms.TextInput(_typed(list="zones"))
+        label=gettext_lazy("Time zone"), max_length=64, initial=ZONE, widget=forms.TextInput(_typed(list="zones"))
     )
     timeout_seconds = forms.IntegerField(
-        label="Time limit in seconds", min_value=1, max_value=LONGEST_SECONDS, initial=300,
-        help_text="A run that takes longer is ended.", widget=forms.NumberInput(_typed()),
+        label=gettext_lazy("Time limit in seconds"), min_value=1, max_value=LONGEST_SECONDS, initial=300,
+        help_text=gettext_lazy("A run that takes longer is ended."), widget=forms.NumberInput(_typed()),
     )  # fmt: skip
     catch_up = forms.ChoiceField(
-        label="When runs were missed", choices=CronJob.CatchUp.choices, initial=CronJob.CatchUp.NONE,
+        label=gettext_lazy("When runs were missed"), choices=CronJob.CatchUp.choices, initial=CronJob.CatchUp.NONE,
         widget=forms.Select(_CHOICE),
     )  # fmt: skip
 
@@ -74,25 +77,29 @@ class OutsideForm(JobForm):
     """Of one that calls an address."""
 
     job_url = forms.CharField(
-        label="Address", max_length=500, help_text="https:// and public.",
+        label=gettext_lazy("Address"), max_length=500, help_text=gettext_lazy("https:// and public."),
         widget=forms.URLInput(_typed(placeholder="https://acme.example.com/nightly")),
     )  # fmt: skip
     method = forms.ChoiceField(
+        label=gettext_lazy("Method"),
         choices=[(name, name) for name in CronJob.Method.values],
         initial=CronJob.Method.POST,
         widget=forms.Select(_CHOICE),
     )
     expected_status = forms.CharField(
-        label="Status that counts as success", max_length=3, initial="2xx", help_text="Such as 204, or 2xx.",
-        widget=forms.TextInput(_typed()),
+        label=gettext_lazy("Status that counts as success"), max_length=3, initial="2xx",
+        help_text=gettext_lazy("Such as 204, or 2xx."), widget=forms.TextInput(_typed()),
     )  # fmt: skip
     secret_env = forms.CharField(
-        label="Variable with its secret", max_length=100, required=False,
-        help_text="Its value goes along as bearer token. Its name begins with WEBHOOK_ or a provider’s name.",
+        label=gettext_lazy("Variable with its secret"), max_length=100, required=False,
+        help_text=gettext_lazy(
+            "Its value goes along as bearer token. Its name begins with WEBHOOK_ or a provider’s name."
+        ),
         widget=forms.TextInput(_typed("input font-mono", placeholder="WEBHOOK_ACME_SECRET")),
     )  # fmt: skip
     headers = forms.CharField(
-        required=False, max_length=15_000, help_text="One a line, as Name: value. Nothing secret, for they are shown.",
+        label=gettext_lazy("Headers"), required=False, max_length=15_000,
+        help_text=gettext_lazy("One a line, as Name: value. Nothing secret, for they are shown."),
         widget=forms.Textarea(_typed("textarea font-mono", rows=3)),
     )  # fmt: skip
 
@@ -105,7 +112,7 @@ class OutsideForm(JobForm):
         for line in filter(None, map(str.strip, self.cleaned_data["headers"].splitlines())):
             name, colon, value = line.partition(":")
             if not colon:
-                raise forms.ValidationError(f"{line[:60]!r} has no colon: write Name: value.")
+                raise forms.ValidationError(_("{line} has no colon: write Name: value.").format(line=repr(line[:60])))
             found[name.strip()] = value.strip()
         return found
 
@@ -127,13 +134,15 @@ class NewJobForm(OutsideForm):
     """Of one that isn't there yet. One of no integration is for who may manage all."""
 
     job_name = forms.RegexField(
-        outside.JOB_NAME, label="Name", max_length=100, help_text="Small letters, digits and hyphens.",
-        error_messages={"invalid": "Small letters, digits and hyphens, no hyphen at either end."},
+        outside.JOB_NAME, label=gettext_lazy("Name"), max_length=100,
+        help_text=gettext_lazy("Small letters, digits and hyphens."),
+        error_messages={"invalid": gettext_lazy("Small letters, digits and hyphens, no hyphen at either end.")},
         widget=forms.TextInput(_typed("input font-mono")),
     )  # fmt: skip
     integration = forms.ModelChoiceField(
-        Integration.objects.none(), to_field_name="slug", required=False, empty_label="None",
-        help_text="It is skipped while that is off or not connected.", widget=forms.Select(_CHOICE),
+        Integration.objects.none(), label=gettext_lazy("Integration"), to_field_name="slug", required=False,
+        empty_label=gettext_lazy("None"),
+        help_text=gettext_lazy("It is skipped while that is off or not connected."), widget=forms.Select(_CHOICE),
     )  # fmt: skip
 
     def __init__(self, *args: Any, user: User, **kwargs: Any) -> None:

@@ -6,6 +6,8 @@ from datetime import datetime
 from typing import Any
 from urllib.parse import urlencode
 
+from django.utils.translation import gettext as _
+
 from integrations.cron import schedules
 from integrations.cron.board import TONES, Outcome
 from integrations.cron.models import CronJob, CronRun
@@ -61,7 +63,7 @@ def read(job: CronJob, status: str, *, before: Place | None, floor: Place | None
         older=_query(status=status, before=str(last)) if more else "",
         newest=_query(status=status),
         starts_anew=floor is None or grew_too_long,
-        statuses=[(value, label) for value, (_, label) in TONES.items()],
+        statuses=[(value, _(label)) for value, (_tone, label) in TONES.items()],
     )
 
 
@@ -97,11 +99,11 @@ def _cells(values: dict[str, Any]) -> tuple[tuple[str, str], ...]:
 def _shown(value: Any) -> str:
     match value:
         case bool():
-            return "yes" if value else "no"
+            return _("yes") if value else _("no")
         case int():
             return f"{value:,}"
         case list():
-            return ", ".join(_parts(value)) or "none"
+            return ", ".join(_parts(value)) or _("none")
         case dict():
             return ", ".join(f"{name} {_shown(inner)}" for name, inner in value.items())
     return str(value)[:500]
@@ -110,7 +112,7 @@ def _shown(value: Any) -> str:
 def _parts(values: list[Any]) -> Iterator[str]:
     yield from (_shown(value) for value in values[:20])
     if len(values) > 20:
-        yield f"{len(values) - 20} more"
+        yield _("{n} more").format(n=len(values) - 20)
 
 
 def upcoming(job: CronJob, now: datetime) -> list[Moment]:

@@ -15,6 +15,9 @@ from uuid import UUID
 from django.db.models import CharField, Count
 from django.db.models.functions import Cast, Coalesce, Substr
 from django.utils import timezone
+from django.utils.formats import date_format
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext_lazy
 
 from integrations.cron.models import CronJob, CronRun
 
@@ -33,10 +36,15 @@ _KINDS: dict[str, str] = {
     Status.FAILED: "down", Status.TIMEOUT: "down", Status.MISSED: "degraded", Status.SKIPPED: "skipped",
     Status.UNKNOWN: "unknown", Status.SUCCESS: "healthy", Status.RUNNING: "healthy",
 }  # fmt: skip
-_NAMES: dict[str, str] = {
-    Status.SUCCESS: "succeeded", Status.FAILED: "failed", Status.TIMEOUT: "timed out", Status.MISSED: "missed",
-    Status.SKIPPED: "skipped", Status.UNKNOWN: "unknown", Status.RUNNING: "running",
-}  # fmt: skip
+_NUMBERS = {
+    Status.SUCCESS: ngettext_lazy("{shown} succeeded", "{shown} succeeded", "n"),
+    Status.FAILED: ngettext_lazy("{shown} failed", "{shown} failed", "n"),
+    Status.TIMEOUT: ngettext_lazy("{shown} timed out", "{shown} timed out", "n"),
+    Status.MISSED: ngettext_lazy("{shown} missed", "{shown} missed", "n"),
+    Status.SKIPPED: ngettext_lazy("{shown} skipped", "{shown} skipped", "n"),
+    Status.UNKNOWN: ngettext_lazy("{shown} unknown", "{shown} unknown", "n"),
+    Status.RUNNING: ngettext_lazy("{shown} running", "{shown} running", "n"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,11 +119,11 @@ def _bars(worst: dict[int, str]) -> tuple[tuple[str, int, str], ...]:
 
 
 def _label(counts: Counter[str]) -> str:
-    told = [f"{counts[status]:,} {word}" for status, word in _NAMES.items() if counts[status]]
-    return f"Last 24 hours: {', '.join(told) or 'no runs'}"
+    told = [words.format(n=n, shown=f"{n:,}") for status, words in _NUMBERS.items() if (n := counts[status])]
+    return _("Last 24 hours: {runs}").format(runs=", ".join(told)) if told else _("Last 24 hours: no runs")
 
 
 def marks(now: datetime) -> list[str]:
     """What the clock showed along a lane, six hours apart."""
     hours = [timezone.localtime(now - timedelta(hours=hours)) for hours in (24, 18, 12, 6)]
-    return [f"{hours[0]:%a %H:%M}", *(f"{at:%H:%M}" for at in hours[1:]), "now"]
+    return [date_format(hours[0], "D H:i"), *(f"{at:%H:%M}" for at in hours[1:]), _("now")]

@@ -22,6 +22,7 @@ from cronsim import CronSim
 from django.db import DatabaseError, IntegrityError, transaction
 from django.db.models import F, OuterRef, Q, Subquery
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from integrations import activity, progress
 from integrations.actor import Actor
@@ -144,8 +145,9 @@ def ask(
             return entry
     except IntegrityError as error:
         going = CronRun.objects.filter(job=job, status=Status.RUNNING).values_list("started_at", flat=True).first()
-        since = f" since {timezone.localtime(going):%H:%M:%S %Z}" if going else ""
-        raise AlreadyRunning(f"{job.job_name} runs{since}; one run at a time.") from error
+        told = _("{name} runs since {time}; one run at a time.") if going else _("{name} runs; one run at a time.")
+        time_of_it = f"{timezone.localtime(going):%H:%M:%S %Z}" if going else ""
+        raise AlreadyRunning(told.format(name=job.job_name, time=time_of_it)) from error
 
 
 def pick_up(run_id: UUID | str, *, now: datetime) -> CronRun | None:

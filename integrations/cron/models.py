@@ -4,6 +4,8 @@ from django.core.exceptions import ValidationError
 from django.db import models
 from django.db.models import Q
 from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from integrations import ids
 from integrations.cron import schedules
@@ -17,9 +19,9 @@ def validate_schedule(text: str) -> None:
     """Five fields that both cron and Celery read alike, written the way both do."""
     if found := schedules.schedule_problems(text):
         words = "; ".join(problem.words for problem in found)
-        raise ValidationError(f"This is no cron schedule: {words}.", code="schedule")
+        raise ValidationError(_("This is no cron schedule: {words}.").format(words=words), code="schedule")
     if (stored := schedules.read(text)) != text:
-        raise ValidationError(f"Write it as {stored}.", code="schedule")
+        raise ValidationError(_("Write it as {stored}.").format(stored=stored), code="schedule")
 
 
 def validate_timezone(name: str) -> None:
@@ -36,8 +38,8 @@ class CronJob(Declared):
         TIMEOUT = "timeout"
 
     class CatchUp(models.TextChoices):
-        NONE = "none", "Nothing: the next slot does it"
-        LATEST = "latest", "The latest of them runs late"
+        NONE = "none", gettext_lazy("Nothing: the next slot does it")
+        LATEST = "latest", gettext_lazy("The latest of them runs late")
 
     class Method(models.TextChoices):
         GET = "GET"

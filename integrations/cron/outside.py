@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from django.conf import settings
+from django.utils.translation import gettext as _
 
 from integrations import credentials, http
 from integrations.cron.ledger import NotDone
@@ -44,36 +45,38 @@ def check(
     _check_headers(headers)
     if secret_env and not credentials.allowed(secret_env):
         begins = ", ".join(settings.SECRET_ENV_PREFIXES)
-        words = f"{secret_env[:50]!r} may not be named here; a variable begins with one of {begins}."
-        raise Refused("secretEnv", words)
+        words = _("{name} may not be named here; a variable begins with one of {begins}.")
+        raise Refused("secretEnv", words.format(name=repr(secret_env[:50]), begins=begins))
     if secret_env and not trusted:
-        raise Refused("secretEnv", "Only who may manage all integrations may say where a secret is sent.")
+        raise Refused("secretEnv", _("Only who may manage all integrations may say where a secret is sent."))
     if not _STATUS.fullmatch(expected_status):
-        raise Refused("expectedStatus", "Give a status such as 200, or a group such as 2xx.")
+        raise Refused("expectedStatus", _("Give a status such as 200, or a group such as 2xx."))
 
 
 def _check_url(url: str) -> None:
     try:
         parts = urlsplit(url)
-        host, _ = parts.hostname, parts.port
+        host, _port = parts.hostname, parts.port
     except ValueError as error:
-        raise Refused("url", f"This is no address: {error}.") from error
+        raise Refused("url", _("This is no address: {error}.").format(error=error)) from error
     if parts.scheme != "https" and not (parts.scheme == "http" and settings.OUTBOUND_ALLOW_PRIVATE):
-        raise Refused("url", "It must begin with https://.")
+        raise Refused("url", _("It must begin with https://."))
     if not host or not url.isprintable() or any(character.isspace() for character in url):
-        raise Refused("url", "It names no host, or holds a space.")
+        raise Refused("url", _("It names no host, or holds a space."))
     if parts.username is not None or parts.password is not None:
-        raise Refused("url", "Leave user and password out: name a secret instead.")
+        raise Refused("url", _("Leave user and password out: name a secret instead."))
 
 
 def _check_headers(headers: Mapping[str, Any]) -> None:
     if len(headers) > MOST_HEADERS:
-        raise Refused("headers", f"{MOST_HEADERS} headers are the most.")
+        raise Refused("headers", _("{n} headers are the most.").format(n=MOST_HEADERS))
     for name, value in headers.items():
         if not _NAME.fullmatch(name) or name.lower() in _OURS:
-            raise Refused("headers", f"{name[:60]!r} is no header that a job may set.")
+            words = _("{name} is no header that a job may set.").format(name=repr(name[:60]))
+            raise Refused("headers", words)
         if not isinstance(value, str) or len(value) > 500 or not value.isprintable() or not value.isascii():
-            raise Refused("headers", f"{name} needs a text of one line, at most 500 characters.")
+            words = _("{name} needs a text of one line, at most 500 characters.").format(name=name)
+            raise Refused("headers", words)
 
 
 def call(job: CronJob) -> dict[str, Any]:

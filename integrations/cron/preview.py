@@ -44,7 +44,7 @@ class Preview:
         if len(typed) != len(FIELDS):
             return []
         each = zip(FIELDS, typed, strict=True)
-        return [Part(field.name.partition(" ")[0], text, field.position in wrong) for field, text in each]
+        return [Part(field.label.partition(" ")[0], text, field.position in wrong) for field, text in each]
 
 
 def of(text: str, zone: str, *, user: User | AnonymousUser, now: datetime, job_id: UUID | None = None) -> Preview:

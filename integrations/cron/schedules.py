@@ -12,9 +12,13 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cache
 from itertools import islice
+from pathlib import Path
 from zoneinfo import ZoneInfo, available_timezones
 
+import cron_descriptor
 from cron_descriptor import Options, get_description
+from django.utils.translation import get_language, ngettext
+from django.utils.translation import gettext as _
 
 from integrations.cron import clock_changes, fields
 from integrations.cron.fields import FIELDS, MINUTE, WEEKDAY, Problem
@@ -31,9 +35,8 @@ NICKNAMES = {
     "@yearly": "0 0 1 1 *",
     "@annually": "0 0 1 1 *",
 }
-_WORDING = Options()  # type: ignore[no-untyped-call]  # cron-descriptor has no types
-_WORDING.use_24hour_time_format = True
-NAMES = ", ".join(field.name for field in FIELDS)
+_DESCRIBED_IN = {path.stem[:2]: path.stem for path in (Path(cron_descriptor.__file__).parent / "locale").glob("*.mo")}
+"""The languages that cron-descriptor speaks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,23 +65,37 @@ def read(text: str) -> str:
     Raises Refused for what isn't five fields. Their values are `problems`' matter.
     """
     if len(text) > LONGEST:
-        raise _refused("long", f"it has {len(text)} characters; a schedule has {LONGEST} at most")
+        words = _("it has {n} characters; a schedule has {most} at most")
+        raise _refused("long", words.format(n=len(text), most=LONGEST))
     parts = text.upper().split()
     if len(parts) == 1 and parts[0].startswith("@"):
         return _nickname(parts[0].lower())
     if len(parts) == 6:
-        raise _refused("seconds", f"it has six fields; seconds can't be set, so give five: {NAMES}")
+        words = _("it has six fields; seconds can't be set, so give five: {names}")
+        raise _refused("seconds", words.format(names=_names()))
+    if not parts:
+        raise _refused("fields", _("it is empty; a schedule has five: {names}").format(names=_names()))
     if len(parts) != len(FIELDS):
-        count = f"it has {len(parts)} field{'s' * (len(parts) != 1)}" if parts else "it is empty"
-        raise _refused("fields", f"{count}; a schedule has five: {NAMES}")
+        words = ngettext(
+            "it has {n} field; a schedule has five: {names}",
+            "it has {n} fields; a schedule has five: {names}",
+            len(parts),
+        )
+        raise _refused("fields", words.format(n=len(parts), names=_names()))
     return " ".join(fields.tidy(field, part) for field, part in zip(FIELDS, parts, strict=True))
+
+
+def _names() -> str:
+    return ", ".join(field.label for field in FIELDS)
 
 
 def _nickname(name: str) -> str:
     if name == "@reboot":
-        raise _refused("reboot", "@reboot is not taken: jobs run by the clock, not when a machine starts; try @daily")
+        words = _("@reboot is not taken: jobs run by the clock, not when a machine starts; try @daily")
+        raise _refused("reboot", words)
     if name not in NICKNAMES:
-        raise _refused("nickname", f"{name} is not known; there are {', '.join(NICKNAMES)}")
+        words = _("{name} is not known; there are {known}").format(name=name, known=", ".join(NICKNAMES))
+        raise _refused("nickname", words)
     return NICKNAMES[name]
 
 
@@ -100,11 +117,12 @@ def schedule_problems(text: str) -> list[Problem]:
     except Refused as refused:
         return refused.problems
     if len(schedule) > LONGEST:
-        return _refused("long", f"it has {len(schedule)} characters as {schedule}; {LONGEST} is the most").problems
+        words = _("it has {n} characters as {schedule}; {most} is the most")
+        return _refused("long", words.format(n=len(schedule), schedule=schedule, most=LONGEST)).problems
     parts = schedule.split(" ")
     found = [problem for field, part in zip(FIELDS, parts, strict=True) for problem in fields.problems(field, part)]
     if parts[2] != "*" and parts[4] != "*":
-        words = (
+        words = _(
             "the schedule restricts both the day of the month and the weekday, which cron joins by “or” and Celery by "
             "“and”: restrict one of them"
         )
@@ -118,8 +136,12 @@ def zone_problems(zone: str) -> list[Problem]:
     cities = {name.rpartition("/")[2].lower(): name for name in sorted(_zones())}
     by_lower = cities | {name.lower(): name for name in _zones()}
     close = difflib.get_close_matches(zone[:64].strip().lower().replace(" ", "_"), by_lower, n=1, cutoff=0.8)
-    hint = f"perhaps {by_lower[close[0]]} is meant" if close else "give one such as Africa/Johannesburg"
-    return [Problem("timezone", None, "zone", f"{zone[:64] or 'an empty text'} is no time zone: {hint}")]
+    if close:
+        words = _("{zone} is no time zone: perhaps {close} is meant")
+    else:
+        words = _("{zone} is no time zone: give one such as Africa/Johannesburg")
+    told = words.format(zone=zone[:64] or _("an empty text"), close=by_lower[close[0]] if close else "")
+    return [Problem("timezone", None, "zone", told)]
 
 
 @cache
@@ -161,7 +183,8 @@ def clashes(text: str, zone: str, others: Iterable[tuple[str, str, str]], now: d
             continue
         same = sum(_starts_at(moment.at, read(schedule), ZoneInfo(place)) for moment in moments)
         if same >= 3:
-            found.append(f"{name} starts in the same minute at {same} of the next {len(moments)} runs.")
+            words = _("{name} starts in the same minute at {n} of the next {all} runs.")
+            found.append(words.format(name=name, n=same, all=len(moments)))
     return found
 
 
@@ -179,6 +202,14 @@ def _starts_at(at: datetime, schedule: str, tz: ZoneInfo) -> bool:
 def describe(text: str) -> str:
     """ "*/15 * * * *" → "Every 15 minutes"; the text itself when nobody can put it into words."""
     try:
-        return str(get_description(read(text), _WORDING))  # type: ignore[no-untyped-call]  # cron-descriptor has no types
+        return str(get_description(read(text), _wording(get_language() or "en")))  # type: ignore[no-untyped-call]  # cron-descriptor has no types
     except Exception:  # noqa: BLE001 - the describer raises several of its own
         return text
+
+
+@cache
+def _wording(language: str) -> Options:
+    wording = Options()  # type: ignore[no-untyped-call]  # cron-descriptor has no types
+    wording.use_24hour_time_format = True
+    wording.locale_code = _DESCRIBED_IN.get(language[:2], "en_US")
+    return wording

@@ -9,11 +9,13 @@ from integrations.cron.board import Runnable
 app_name = "cron"
 
 
-def routes(*, runnable: Runnable, held: views.Held, start: Callable[[UUID], object]) -> tuple[list[URLPattern], str]:
+def routes(
+    *, runnable: Runnable, held: views.Held, start: Callable[[UUID], object], beside: views.Beside
+) -> tuple[list[URLPattern], str]:
     """What pages need from other apps, `config` hands in."""
     able = {"runnable": runnable}
     return [
-        path("", views.index, able, name="index"),
+        path("", views.index, able | {"beside": beside}, name="index"),
         path("/add", views.add, name="add"),
         path("/check", views.check, name="check"),
         path("/named/<str:name>", views.named, name="named"),

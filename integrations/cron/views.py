@@ -10,9 +10,11 @@ from django.http import Http404, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from integrations import actor, pages, permissions, seek
+from integrations.accounts.models import User
 from integrations.cron import board as boards
 from integrations.cron import forms, journal, preview, schedules, services
 from integrations.cron.board import Runnable
@@ -22,6 +24,8 @@ from integrations.permissions import Perm
 
 Held = Callable[[CronJob], str]
 """Why a job wouldn't be done just now, "" where nothing speaks against it; it comes from `config`."""
+Beside = Callable[[User], str]
+"""The address of a card of another app's that stands beside the jobs, "" for who may not see it."""
 
 
 def _job(request: PageRequest, job_id: UUID, perm: Perm) -> CronJob:
@@ -42,11 +46,11 @@ def _run(request: PageRequest, job_id: UUID, run_id: UUID, perm: Perm) -> CronRu
 
 @require_GET
 @pages.requires(Perm.READ)
-def index(request: PageRequest, runnable: Runnable) -> HttpResponse:
+def index(request: PageRequest, runnable: Runnable, beside: Beside) -> HttpResponse:
     now = timezone.now()
     shown = {
         "board": boards.read(request.user, now=now, runnable=runnable), "now": now,
-        "zone": timezone.get_current_timezone_name(),
+        "zone": timezone.get_current_timezone_name(), "beside": "" if request.htmx else beside(request.user),
         "zones": schedules.zones(), "can_add": permissions.may_somewhere(request.user, Perm.MANAGE),
     }  # fmt: skip
     return pages.render_page(request, "cron/index.html", shown, fragment="live")
@@ -117,16 +121,17 @@ def start(request: PageRequest, job_id: UUID, runnable: Runnable, start: Callabl
     if not request.htmx and "sure" not in request.POST:
         return render(request, "cron/sure.html", {"job": job, "what": "start"})
     if not runnable(job):
-        return _told(request, job, "Not started", f"This version has no work for {job.job_name}.", "warning")
+        text = _("This version has no work for {name}.").format(name=job.job_name)
+        return _told(request, job, _("Not started"), text, "warning")
     reason = request.POST.get("reason", "").replace("\x00", "").strip()[:300]
+    who, by_hand = actor.of(request), CronRun.Trigger.MANUAL
     try:
-        entry = services.ask(
-            job, actor=actor.of(request), trigger=CronRun.Trigger.MANUAL, reason=reason, now=timezone.now()
-        )
+        entry = services.ask(job, actor=who, trigger=by_hand, reason=reason, now=timezone.now())
     except services.AlreadyRunning as error:
-        return _told(request, job, "Not started", str(error), "warning")
+        return _told(request, job, _("Not started"), str(error), "warning")
     start(entry.pk)
-    return _told(request, job, f"{job.job_name} starts", "A worker takes it up as soon as one is free.")
+    text = _("A worker takes it up as soon as one is free.")
+    return _told(request, job, _("{name} starts").format(name=job.job_name), text)
 
 
 @require_POST
@@ -136,8 +141,9 @@ def cancel(request: PageRequest, job_id: UUID, run_id: UUID) -> HttpResponse:
     if not request.htmx and "sure" not in request.POST:
         return render(request, "cron/sure.html", {"job": entry.job, "run": entry, "what": "cancel"})
     if not services.cancel(entry, actor=actor.of(request)):
-        return _told(request, entry.job, "Nothing to cancel", "It is over already.", "info")
-    return _told(request, entry.job, f"{entry.job.job_name} is cancelled", "It is ended within seconds.")
+        return _told(request, entry.job, _("Nothing to cancel"), _("It is over already."), "info")
+    title = _("{name} is cancelled").format(name=entry.job.job_name)
+    return _told(request, entry.job, title, _("It is ended within seconds."))
 
 
 @require_POST
@@ -148,8 +154,10 @@ def switch(request: PageRequest, job_id: UUID, runnable: Runnable) -> HttpRespon
     on = bool(request.POST.get("on"))
     services.change(job, actor=actor.of(request), wanted={"is_active": on}, runnable=runnable(job))
     if on:
-        return _told(request, job, f"{job.job_name} is on", "It runs at its next turn.")
-    return _told(request, job, f"{job.job_name} is off", "It runs only when somebody starts it.", "info")
+        title = _("{name} is on").format(name=job.job_name)
+        return _told(request, job, title, _("It runs at its next turn."))
+    title = _("{name} is off").format(name=job.job_name)
+    return _told(request, job, title, _("It runs only when somebody starts it."), "info")
 
 
 def _told(request: PageRequest, job: CronJob, title: str, text: str, tone: str = "success") -> HttpResponse:
@@ -167,8 +175,8 @@ def edit(request: PageRequest, job_id: UUID, runnable: Runnable) -> HttpResponse
     if not form.is_valid():
         return _form(request, form, job)
     services.change(job, actor=actor.of(request), wanted=form.wanted, runnable=runnable(job))
-    words = "Saved. It takes effect within seconds." if form.wanted else "Nothing was changed."
-    messages.success(request, words)
+    saved, as_it_was = _("Saved. It takes effect within seconds."), _("Nothing was changed.")
+    messages.success(request, saved if form.wanted else as_it_was)
     return redirect("cron:job", job.pk)
 
 
@@ -182,9 +190,9 @@ def add(request: PageRequest) -> HttpResponse:
     try:
         job = services.add(actor=actor.of(request), wanted=form.wanted)
     except IntegrityError:
-        form.add_error("job_name", "There is a job of that name.")
+        form.add_error("job_name", _("There is a job of that name."))
         return _form(request, form, None)
-    messages.success(request, f"{job.job_name} is there and switched on.")
+    messages.success(request, _("{name} is there and switched on.").format(name=job.job_name))
     return redirect("cron:job", job.pk)
 
 
@@ -203,10 +211,10 @@ def remove(request: PageRequest, job_id: UUID) -> HttpResponse:
     """Asks on a page of its own, whose button does it. Work of ours can only be switched off."""
     job = _job(request, job_id, Perm.MANAGE)
     if not job.is_outside:
-        words = f"{job.job_name} belongs to this system: switch it off instead."
-        return _told(request, job, "Not removed", words, "warning")
+        words = _("{name} belongs to this system: switch it off instead.").format(name=job.job_name)
+        return _told(request, job, _("Not removed"), words, "warning")
     if request.method == "GET":
         return render(request, "cron/sure.html", {"job": job, "what": "remove", "runs": job.runs.count()})
     services.remove(job, actor=actor.of(request))
-    messages.success(request, f"{job.job_name} is removed.")
+    messages.success(request, _("{name} is removed.").format(name=job.job_name))
     return redirect("cron:index")

@@ -92,7 +92,7 @@ def test_a_test_asks_first_and_says_what_became_of_it(enter: Enter, alice: User,
     assert len(trouble.got) == 1
     page.get_by_role("button", name="Send a test").click()
     dialog.get_by_role("button", name="Send", exact=True).click()
-    expect(page.locator("#toaster")).to_contain_text("Sent by 1 of 1 routes")
+    expect(page.locator("#toaster")).to_contain_text("Sent by 1 of 1 route")
     assert len(trouble.got) == 2
 
 
@@ -117,4 +117,4 @@ def test_without_scripts_the_bell_is_a_link_and_the_test_asks_on_a_page(
     page.get_by_role("button", name="Send a test").click()
     expect(page.get_by_role("heading", name="Send a test alert?")).to_be_visible()
     page.get_by_role("button", name="Send").click()
-    expect(page.get_by_text("Sent by 1 of 1 routes")).to_be_visible()
+    expect(page.get_by_text("Sent by 1 of 1 route")).to_be_visible()

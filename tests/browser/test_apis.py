@@ -138,3 +138,52 @@ def test_without_scripts_it_is_whole(
     page.get_by_role("button", name="Save").click()
     expect(page.locator("#toaster")).to_contain_text("The targets of Resend Email are saved")
     expect(page.locator("#verdict")).to_contain_text("at most 2 %")
+
+
+# --- Planned work ----------------------------------------------------------------------------------------------------
+
+
+def test_work_is_declared_with_a_word_on_what_it_keeps_quiet_and_ended_after_a_question(
+    enter: Enter, alice: User, registry: dict[str, Integration]
+) -> None:
+    page = enter(alice, PAGE)
+    page.get_by_role("link", name="Planned work").click()
+    page.get_by_role("link", name="Declare work").click()
+    said = page.locator("#meaning")
+    ends_at = timezone.localtime(timezone.now() + timedelta(hours=2, minutes=1))
+    page.get_by_label("To", exact=True).fill(f"{ends_at:%Y-%m-%dT%H:%M}")
+    expect(said).to_contain_text("This silences every alert")
+    page.get_by_label("Integration", exact=True).select_option("resend")
+    expect(said).to_contain_text("Nobody is told of what happens to Resend Email")
+    expect(said).to_contain_text("for 2 h")
+    page.get_by_label("What is done").fill("DNS moves")
+    page.get_by_role("button", name="Declare it").click()
+    page.wait_for_url(re.compile("/apis/maintenance$"))
+    current, dialog = page.locator("#current-card"), page.locator("#confirm")
+    expect(current).to_contain_text("DNS moves")
+    current.get_by_role("button", name="End “DNS moves” now").click()
+    dialog.get_by_role("button", name="Cancel").click()
+    expect(current).to_contain_text("DNS moves")
+    current.get_by_role("button", name="End “DNS moves” now").click()
+    dialog.get_by_role("button", name="End it").click()
+    expect(page.locator("#toaster")).to_contain_text("The work is over")
+    expect(current).to_contain_text("Nothing is kept quiet")  # without a reload
+    expect(page.locator("#over-card")).to_contain_text("DNS moves")
+
+
+def test_without_scripts_work_is_declared_and_a_page_asks_before_it_is_taken_back(
+    without_scripts: Callable[[User, str], Page], alice: User, registry: dict[str, Integration]
+) -> None:
+    page = without_scripts(alice, f"{PAGE}/maintenance/declare")
+    page.get_by_role("button", name="Declare it").click()
+    expect(page.get_by_role("alert")).to_contain_text("2 fields need another look")
+    begins = timezone.localtime(timezone.now() + timedelta(hours=1))
+    page.get_by_label("From (optional)").fill(f"{begins:%Y-%m-%dT%H:%M}")
+    page.get_by_label("To", exact=True).fill(f"{begins + timedelta(hours=1):%Y-%m-%dT%H:%M}")
+    page.get_by_label("What is done").fill("Network")
+    page.get_by_role("button", name="Declare it").click()
+    expect(page.get_by_text("The work is planned.")).to_be_visible()
+    page.get_by_role("button", name="Take “Network” back").click()
+    page.get_by_role("button", name="Take it back").click()
+    expect(page.get_by_text("The work is taken back")).to_be_visible()
+    expect(page.locator("#ahead-card")).to_have_count(0)

@@ -13,6 +13,7 @@ from config import wakeup
 from healthchecks.alerts import alarms
 from integrations.accounts.models import User
 from integrations.cron.models import CronJob, CronRun
+from webhooks.models import Webhook, WebhookLog
 
 pytestmark = [
     pytest.mark.browser,
@@ -134,3 +135,23 @@ def test_without_scripts_a_job_is_started_and_changed(
     page.get_by_label("Schedule", exact=True).fill("@hourly")
     page.get_by_role("button", name="Save").click()
     expect(page.locator("#facts")).to_contain_text("0 * * * *")
+
+
+def test_what_waits_of_zoho_stands_below_the_jobs_and_is_tried_after_a_question(
+    enter: Enter, alice: User, job: CronJob
+) -> None:
+    crm = Webhook.objects.get(integration__slug="zoho-crm")
+    due_at = timezone.now() + timedelta(hours=2)
+    row = WebhookLog.objects.create(webhook=crm, status="failed", payload={}, body=b"{}", due_at=due_at, attempts=2)
+    page = enter(alice, PAGE)
+    card, dialog = page.locator("#queue-card"), page.locator("#confirm")
+    expect(card).to_contain_text("Zoho CRM")
+    expect(card).to_contain_text("1 is due for another try")
+    card.get_by_role("button", name="Try them now").click()
+    dialog.get_by_role("button", name="Cancel").click()
+    expect(card).to_contain_text("1 is due for another try")
+    card.get_by_role("button", name="Try them now").click()
+    dialog.get_by_role("button", name="Try them now").click()
+    expect(page.locator("#toaster")).to_contain_text("1 was tried once more")
+    expect(card).to_contain_text("Nothing waits for another try")  # without a reload
+    assert WebhookLog.objects.get(pk=row.pk).status == "processed"

@@ -14,7 +14,7 @@ from pytest_django.live_server_helper import LiveServer
 
 from healthchecks import services as health
 from healthchecks.alerts import alarms
-from healthchecks.models import Alarm, Alert, CheckResult, Delivery, Incident
+from healthchecks.models import Alarm, Alert, CheckResult, Delivery, Incident, Maintenance
 from integrations import services
 from integrations.accounts.models import User
 from integrations.actor import SYSTEM
@@ -38,8 +38,10 @@ ALERTS, JOBS = "/admin/integrations/alerts", "/admin/integrations/cron"
 DETAIL, ACTIVITY = "/admin/integrations/zoho-sign", "/admin/integrations/activity"
 APIS, TARGETS = "/admin/integrations/apis", "/admin/integrations/apis/resend/thresholds"
 API = f"{APIS}?integration=resend"
+WORK = f"{APIS}/maintenance"
+DECLARE, QUEUE = f"{WORK}/declare", f"{FEED}/retry-queue"
 PLACES = [
-    LOGIN, OVERVIEW, FEED, TOKENS, STORY, ALERTS, JOBS, DETAIL, ACTIVITY, APIS, API, TARGETS,
+    LOGIN, OVERVIEW, FEED, TOKENS, STORY, ALERTS, JOBS, DETAIL, ACTIVITY, APIS, API, TARGETS, WORK, DECLARE, QUEUE,
     "job", "edit", "bell", "event", "refused",
 ]  # fmt: skip
 Enter = Callable[[User | None, str], Page]
@@ -79,6 +81,12 @@ def life(registry: dict[str, Integration]) -> list[WebhookLog]:
         Incident.objects.create(
             integration=registry["zoho-sign"], opened_at=since, closed_at=until, worst_status="degraded", cause="Slow."
         )
+    for n, integration in enumerate([None, registry["resend"], registry["zoho-sign"]]):
+        starts_at = now + timedelta(days=n - 1, hours=-1)
+        Maintenance.objects.create(
+            integration=integration, starts_at=starts_at, ends_at=starts_at + timedelta(hours=2), username="alice",
+            reason="A long reason with a_word_that_knows_no_end_" + "and_goes_on_" * 20,
+        )  # fmt: skip
     for on in (False, True):
         services.change(registry["zoho-sign"], actor=SYSTEM, is_active=on)
     for n, kind in enumerate(["expired", "refresh_failed", "refreshed", "refreshed", "revoked", "connected"]):

@@ -59,6 +59,9 @@ TABLE: dict[str, dict[str, str]] = {
     "oauth/result": {"GET": SIGNED_IN},
     "admin/integrations/<slug:slug>/refresh": {"POST": REFRESH},
     "admin/integrations/apis": {"GET": READ},
+    "admin/integrations/apis/maintenance": {"GET": READ},
+    "admin/integrations/apis/maintenance/declare": {"GET": MANAGE, "POST": MANAGE},
+    "admin/integrations/apis/maintenance/<uuid:maintenance_id>/end": {"POST": MANAGE},
     "admin/integrations/apis/<slug:slug>/thresholds": {"GET": MANAGE, "POST": MANAGE},
     "admin/integrations/webhooks": {"GET": READ},
     "admin/integrations/webhooks/logs.csv": {"GET": READ},
@@ -68,6 +71,7 @@ TABLE: dict[str, dict[str, str]] = {
     "admin/integrations/webhooks/replays/<uuid:batch_id>": {"GET": REPLAY},
     "admin/integrations/webhooks/replays/<uuid:batch_id>/cancel": {"POST": REPLAY},
     "admin/integrations/webhooks/test": {"GET": REPLAY, "POST": REPLAY},
+    "admin/integrations/webhooks/retry-queue": {"GET": READ, "POST": TRIGGER},
     "admin/integrations/webhooks/receivers": {"GET": READ},
     "admin/integrations/webhooks/<uuid:webhook_id>": {"GET": READ},
     "admin/integrations/webhooks/<uuid:webhook_id>/refusals.csv": {"GET": READ},
@@ -285,7 +289,8 @@ def test_a_grant_to_manage_another_integration_opens_nothing_here(client, charli
     status = ask(client, route, method)
     # Open to who may manage anything: one checks just that, the others ask which it is about.
     mine = ("admin/integrations/check", f"{API}/maintenance", f"{API}/cron")
-    open_to_any = route == "admin/integrations/cron/add" or (route in mine and method == "POST")
+    forms = ("admin/integrations/cron/add", "admin/integrations/apis/maintenance/declare")
+    open_to_any = route in forms or (route in mine and method == "POST")
     if needed in (READ, MANAGE, REFRESH, REPLAY, TRIGGER) and not open_to_any:
         assert status in {403, 404}
 

@@ -1,4 +1,4 @@
-"""Every text of the pages can be translated: it is marked, it is gathered, and it comes in the language that is set."""
+"""Every text of the pages can be translated: marked, gathered, and spoken in the language that is set."""
 
 import re
 import shutil
@@ -91,9 +91,10 @@ def test_what_tells_the_parts_of_a_page_comes_in_another_language(
     job, hook = CronJob.objects.get(job_name="metrics-rollup"), Webhook.objects.earliest("webhook_url")
     names = {row.name for row in registry.values()} | {"API", "OAuth", "CSV"}
     paths = [
-        "", "/oauth", "/oauth/zoho-crm", "/webhooks", "/webhooks/receivers", f"/webhooks/{hook.pk}", "/webhooks/test",
-        "/apis", "/apis?integration=resend", "/apis/resend/thresholds", "/cron", f"/cron/{job.pk}", f"/cron/{job.pk}/edit",
-        "/activity", "/alerts", "/account", "/zoho-crm", *(f"/zoho-crm?tab={tab}" for tab in ("apis", "cron", "oauth")),
+        "", "/oauth", "/oauth/zoho-crm", "/webhooks", "/webhooks/receivers", f"/webhooks/{hook.pk}",
+        "/webhooks/test", "/webhooks/retry-queue", "/apis", "/apis?integration=resend", "/apis/resend/thresholds",
+        "/apis/maintenance", "/cron", f"/cron/{job.pk}", f"/cron/{job.pk}/edit", "/activity", "/alerts", "/account",
+        "/zoho-crm", *(f"/zoho-crm?tab={tab}" for tab in ("apis", "cron", "oauth")),
     ]  # fmt: skip
     foreign = []
     with pseudo.spoken():

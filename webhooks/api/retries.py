@@ -9,12 +9,11 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from integrations import actor, permissions
+from integrations import actor
 from integrations.api.base import ApiView, UtcDateTime
 from integrations.permissions import Perm
+from webhooks import queue
 from webhooks.services import retry
-
-VENDOR = "Zoho"
 
 
 class Waiting(serializers.Serializer[Any]):
@@ -67,4 +66,4 @@ class RetryQueueView(ApiView):
 
 
 def _zoho(request: Request, perm: Perm) -> list[UUID]:
-    return list(permissions.visible(request.user, perm).filter(provider=VENDOR).values_list("pk", flat=True))
+    return list(queue.theirs(request.user, perm).values_list("pk", flat=True))

@@ -1,14 +1,15 @@
 """What of one vendor waits for another try, and trying it now instead of later."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 from django.conf import settings
-from django.db.models import QuerySet
+from django.db.models import Count, Min, QuerySet
 from django.utils import timezone
 
 from integrations import activity
@@ -38,6 +39,46 @@ def figures(integrations: Sequence[UUID]) -> dict[str, int]:
     due = sum(_capped(rows.exclude(due_at=None)) for rows in (logs, forwards))
     exhausted = sum(_capped(rows.filter(due_at=None)) for rows in (logs, forwards))
     return {"dueForRetry": due, "totalFailed": due + exhausted, "maxRetriesExhausted": exhausted}
+
+
+@dataclass(slots=True)
+class Waiting:
+    """What of one integration failed: so many events and forwards wait for another try, the soonest at `next_at`
+    (which is past where a worker is about to take it up, or where it is switched off); so many gave up."""
+
+    events: int = 0
+    forwards: int = 0
+    exhausted: int = 0
+    next_at: datetime | None = None
+
+    @property
+    def due(self) -> int:
+        return self.events + self.forwards
+
+
+def by_integration(integrations: Sequence[UUID]) -> dict[UUID, Waiting]:
+    """Of those that have any: four queries. Each kind is counted to 10,000, the soonest first."""
+    found: dict[UUID, Waiting] = defaultdict(Waiting)
+    failed: tuple[tuple[str, QuerySet[Any]], ...] = (
+        ("events", WebhookLog.objects.filter(status=WebhookLog.Status.FAILED)),
+        ("forwards", Forward.objects.filter(status=Forward.Status.FAILED)),
+    )
+    for kind, of_all in failed:
+        rows = of_all.filter(webhook__integration__in=integrations)
+        for pk, number, soonest in _grouped(rows.exclude(due_at=None).order_by("due_at")):
+            one = found[pk]
+            setattr(one, kind, number)
+            one.next_at = min(filter(None, [one.next_at, soonest]))
+        for pk, number, _ in _grouped(rows.filter(due_at=None).order_by()):
+            found[pk].exhausted += number
+    return dict(found)
+
+
+def _grouped(rows: QuerySet[Any]) -> Iterable[tuple[UUID, int, datetime | None]]:
+    counted = rows.model.objects.filter(pk__in=rows.values("pk")[: backlog.MOST]).order_by()
+    found: QuerySet[Any, tuple[UUID, int, datetime | None]]
+    found = counted.values_list("webhook__integration").annotate(Count("pk"), Min("due_at"))
+    return found
 
 
 def _capped(rows: QuerySet[Any]) -> int:

@@ -134,7 +134,7 @@ def test_a_few_queries_are_enough(web, registry, to_phone, turn, django_assert_m
 
 def test_the_test_button_says_what_became_of_it(web, registry, to_phone):
     told = web.post(f"{PAGE}/test", headers=HTMX).content.decode()
-    assert "Sent by 1 of 1 routes" in told
+    assert "Sent by 1 of 1 route" in told
     assert len(to_phone.got) == 1
     assert "This is a test alert." in to_phone.got[0]["message"]
     assert "alice asked for it" in to_phone.got[0]["message"]

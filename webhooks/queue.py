@@ -1,0 +1,68 @@
+"""Zoho's retry queue as pages show it: what waits for another try, of each integration, and what gave up."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.contrib.auth.models import AnonymousUser
+from django.db.models import QuerySet
+from django.urls import reverse
+
+from integrations import permissions
+from integrations.accounts.models import User
+from integrations.models import Integration
+from integrations.permissions import Perm
+from webhooks.services import retry
+from webhooks.services.retry import Waiting
+
+VENDOR = "Zoho"
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    integration: Integration
+    waiting: Waiting
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Queue:
+    """`lines` are those of which anything waits or gave up, what is tried next first; `may_run`: whether the reader
+    may try any of it now."""
+
+    lines: tuple[Line, ...]
+    may_run: bool
+
+    @property
+    def due(self) -> int:
+        return sum(line.waiting.due for line in self.lines)
+
+    @property
+    def exhausted(self) -> int:
+        return sum(line.waiting.exhausted for line in self.lines)
+
+    @property
+    def failed(self) -> int:
+        return self.due + self.exhausted
+
+    @property
+    def next_at(self) -> datetime | None:
+        return min((line.waiting.next_at for line in self.lines if line.waiting.next_at), default=None)
+
+
+def theirs(user: User | AnonymousUser, perm: Perm) -> QuerySet[Integration]:
+    """The vendor's integrations on which `user` holds `perm`."""
+    return permissions.visible(user, perm).filter(provider=VENDOR)
+
+
+def address(user: User) -> str:
+    """Where the queue is shown; "" for who may read none of these integrations."""
+    return reverse("retry-queue") if theirs(user, Perm.READ).exists() else ""
+
+
+def read(user: User) -> Queue | None:
+    """None for who may read none of these integrations."""
+    rows = {row.pk: row for row in theirs(user, Perm.READ).order_by("name")}
+    if not rows:
+        return None
+    lines = [Line(rows[pk], waiting) for pk, waiting in retry.by_integration(list(rows)).items()]
+    lines.sort(key=lambda line: (line.waiting.next_at is None, line.waiting.next_at, line.integration.name))
+    return Queue(lines=tuple(lines), may_run=theirs(user, Perm.CRON_TRIGGER).exists())

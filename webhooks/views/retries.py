@@ -1,0 +1,43 @@
+"""Zoho's retry queue: a page, and a card on the page of scheduled jobs."""
+
+from django.http import Http404, HttpResponse
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+from django.views.decorators.http import require_http_methods
+
+from integrations import actor, pages
+from integrations.pages import PageRequest
+from integrations.permissions import Perm
+from webhooks import queue as queues
+from webhooks.services import retry
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@pages.requires(Perm.READ)
+def queue(request: PageRequest, run: retry.Work) -> HttpResponse:
+    """POST tries now what waits. `run` processes one event; it comes from `config`."""
+    if request.method == "POST":
+        return _try(request, run)
+    found = queues.read(request.user)
+    if found is None:
+        raise Http404
+    shown = {"queue": found, "now": timezone.now()}
+    return pages.render_page(request, "webhooks/retry_queue.html", shown, fragment="card")
+
+
+def _try(request: PageRequest, run: retry.Work) -> HttpResponse:
+    mine = list(queues.theirs(request.user, Perm.CRON_TRIGGER).values_list("pk", flat=True))
+    if not mine:
+        pages.demand(request, Perm.CRON_TRIGGER)
+    done = retry.run(mine, work=run, actor=actor.of(request))
+    if not done.processed:
+        text = _(
+            "Nothing waits that could be tried: what a worker has in its hands, or what is switched off, is left."
+        )
+        return pages.answer(request, title=_("Nothing was tried"), text=text, tone="info", back="retry-queue")
+    title = ngettext("{n} was tried once more", "{n} were tried once more", done.processed).format(n=done.processed)
+    text = _("{succeeded} succeeded, {failed} failed again.").format(succeeded=done.succeeded, failed=done.failed)
+    return pages.answer(
+        request, title=title, text=text, tone="warning" if done.failed else "success", back="retry-queue"
+    )
