@@ -21,6 +21,7 @@ SETTING = re.compile(r"(?<![\w-])[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+(?![\w(])")
 NAMED = set(re.findall(r"^# ([A-Z][A-Z0-9_]*)=", (ROOT / ".env.example").read_text(), re.MULTILINE))
 # Capitals that are no settings: what providers answer, and systemd's names of address families.
 NO_SETTINGS = {
+    "LC_MESSAGES",
     "LIVE_ZOHO_REFRESH_TOKEN",
     "INVALID_TOKEN",
     "REQUEST_DENIED",

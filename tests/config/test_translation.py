@@ -5,11 +5,13 @@ import shutil
 import subprocess
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import pytest
 from django.conf import settings
 from django.core.management import call_command
 from django.test import Client
+from django.utils import translation
 
 from integrations.accounts.models import User
 from integrations.cron.models import CronJob
@@ -130,3 +132,21 @@ def test_the_catalogue_has_what_the_sources_say(tmp_path: Path, monkeypatch: pyt
 
 def texts(catalogue: str) -> set[str]:
     return set(re.findall(r'^msgid(?:_plural)? "(.+)"$', catalogue, re.MULTILINE))
+
+
+@pytest.mark.skipif(not shutil.which("msgfmt"), reason="GNU gettext isn't here")
+@pytest.mark.django_db
+def test_a_language_is_a_file_and_a_setting(client: Client, alice: User, settings: Any, tmp_path: Path) -> None:
+    place = tmp_path / "af" / "LC_MESSAGES"
+    place.mkdir(parents=True)
+    head = r'"Content-Type: text/plain; charset=UTF-8\n" "Plural-Forms: nplurals=2; plural=(n != 1);\n"'
+    entry = 'msgid "Scheduled jobs"\nmsgstr "Geskeduleerde take"'
+    (place / "django.po").write_text(f'msgid ""\nmsgstr ""\n{head}\n\n{entry}\n')
+    subprocess.run(["msgfmt", "-o", place / "django.mo", place / "django.po"], check=True)
+    settings.LOCALE_PATHS, settings.LANGUAGE_CODE = [str(tmp_path)], "af"
+    client.force_login(alice)
+    with translation.override("af"):
+        page = client.get(f"{P}/cron").content.decode()
+    assert '<html lang="af"' in page
+    assert "Geskeduleerde take" in page
+    assert "Next run" in page  # what has no translation yet stays English

@@ -141,6 +141,16 @@ def words(row: Reverification) -> str:
     return told if row.due_at is None else " ".join([told, _("The rest goes on in the background.")])
 
 
+def unprovable(unset: str) -> str:
+    """Why nothing can be judged while the environment has no variable `unset`, for people."""
+    return _("{variable} is not set.").format(variable=unset) if unset else _("What proves it is not set.")
+
+
+def without_keys(error: keys.KeysUnavailable) -> str:
+    """Why nothing can be judged just now, for people."""
+    return _("The provider's public keys can't be had: {error}").format(error=error)
+
+
 def due(*, now: datetime) -> bool:
     return Reverification.objects.due(now).exists()
 

@@ -134,14 +134,12 @@ def judge(request: PageRequest, webhook_id: UUID, wake: Wake, go_on: Wake) -> Ht
     webhook = _managed(request, webhook_id)
     route = receive.routes().get(webhook.webhook_url)
     if (unset := state.unset(webhook)) or route is None:
-        words = _("{variable} is not set.").format(variable=unset) if unset else _("What proves it is not set.")
-        return _refused(request, _("Nothing can be judged"), words)
+        return _refused(request, _("Nothing can be judged"), reverify.unprovable(unset))
     chosen = [_uuid(request.POST["refusal"])] if "refusal" in request.POST else None
     try:
         done = reverify.ask(route, actor=actor.of(request), now=timezone.now(), chosen=chosen)
     except keys.KeysUnavailable as error:
-        words = _("The provider's public keys can't be had: {error}").format(error=error)
-        return _refused(request, _("Nothing can be judged"), words)
+        return _refused(request, _("Nothing can be judged"), reverify.without_keys(error))
     if done.released:
         wake()
     if done.due_at:

@@ -97,21 +97,27 @@ def _begin(request: PageRequest, chosen: Selection, wake: Wake, wanted: UUID | N
     if "sure" not in request.POST or counted is None:
         return None, ""
     try:
-        with transaction.atomic():
-            made = replays.many(
-                counted.pin(chosen), actor=actor.of(request), now=now, pk=wanted, confirmed=counted.number
-            )
+        made = _made(counted.pin(chosen), request=request, now=now, wanted=wanted, confirmed=counted.number)
     except replays.TooMany:  # counting says so
         return None, ""
     except replays.MoreThanCounted as error:
         return None, str(error)
-    except IntegrityError:  # at the same moment
-        return (ReplayBatch.objects.filter(pk=wanted).first() if wanted else None), ""
     if made:
         wake()
         if told := bulk.differs(made, counted, chosen, now=now):
             messages.info(request, told)
     return made, ""
+
+
+def _made(
+    chosen: Selection, *, request: PageRequest, now: datetime, wanted: UUID | None, confirmed: int
+) -> ReplayBatch | None:
+    """A new batch, or the one that the same page began at the same moment."""
+    try:
+        with transaction.atomic():
+            return replays.many(chosen, actor=actor.of(request), now=now, pk=wanted, confirmed=confirmed)
+    except IntegrityError:
+        return ReplayBatch.objects.filter(pk=wanted).first() if wanted else None
 
 
 def _count(chosen: Selection, now: datetime) -> tuple[int, str]:
