@@ -1,4 +1,4 @@
-"""A language that is not one: ⟦each text stands in such brackets and is longer than in English~~~~~~~⟧."""
+"""A language that is not one: ⟦each text stands in such brackets and is longer than in English~~~~ ~~⟧."""
 
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -6,6 +6,7 @@ from typing import Any
 from unittest.mock import patch
 
 from django.utils import translation
+from django.utils.html import strip_tags
 
 OPEN, CLOSE = "⟦", "⟧"
 
@@ -21,6 +22,11 @@ def spoken() -> ExitStack:
 def _longer(said: Callable[..., str]) -> Callable[..., str]:
     def say(*asked: Any) -> str:
         text = said(*asked)
-        return f"{OPEN}{text}{'~' * (len(text) // 3)}{CLOSE}" if text else text
+        return f"{OPEN}{text}{_more(len(strip_tags(text)) // 3)}{CLOSE}" if text else text
 
     return say
+
+
+def _more(length: int) -> str:
+    """So many characters of words that can be parted."""
+    return ("~" * 4 + " ~~~~" * (length // 5))[:length]
