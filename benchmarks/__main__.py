@@ -1,16 +1,16 @@
-"""`make bench [WHAT=receiving|reading|percentiles]`: everything in one run, on PostgreSQL, as ratios."""
+"""`make bench [WHAT=receiving|reading|pages|percentiles]`: everything in one run, on PostgreSQL, as ratios."""
 
 import argparse
 import shutil
 import sys
 
-from benchmarks import percentiles, reading, receiving
+from benchmarks import pages, percentiles, reading, receiving
 from benchmarks.place import place
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("what", nargs="*", help="receiving, reading, percentiles (default: the first two)")
+    parser.add_argument("what", nargs="*", help="receiving, reading, pages, percentiles (default: the first two)")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=int, default=6)
     asked = parser.parse_args()
@@ -24,6 +24,8 @@ def main() -> int:
             receiving.run(where, rounds=asked.rounds, seconds=asked.seconds)
         if "reading" in what:
             reading.run(where)
+        if "pages" in what:
+            pages.run(where)
         if "percentiles" in what:
             percentiles.run(where)
     return 0

@@ -37,13 +37,7 @@ PEOPLE = ("thandi.example", "pieter.example", "naledi.example")
 def make(*, days: int = 7, others: int = 0) -> None:
     """`days` of calls, checks, runs and deliveries; `others`: so many integrations more, for a crowded page."""
     chance, now = random.Random(7), timezone.now()
-    Integration.objects.bulk_create(
-        Integration(
-            slug=f"partner-{n:03}", name=f"Partner {n:03}", provider="Acme", category=Category.values[n % 3],
-            health_status=("healthy", "degraded", "down", "unknown")[n % 4],
-        )
-        for n in range(others)
-    )  # fmt: skip
+    _others(others)
     rows = {row.slug: row for row in Integration.objects.all()}
     for slug in CALLS:
         ApiMetric.objects.bulk_create(_calls(rows[slug], now, days, chance), batch_size=2000)
@@ -56,6 +50,23 @@ def make(*, days: int = 7, others: int = 0) -> None:
     _people(rows, now)
     rollups.roll(now=now, budget_seconds=600)
     alarms.watch(now=now)
+
+
+def more(others: int) -> None:
+    """`others` integrations more, each with its checks."""
+    chance, now = random.Random(8), timezone.now()
+    for row in _others(others):
+        CheckResult.objects.bulk_create(_checks(row, now, chance))
+
+
+def _others(number: int) -> list[Integration]:
+    return Integration.objects.bulk_create(
+        Integration(
+            slug=f"partner-{n:03}", name=f"Partner {n:03}", provider="Acme", category=Category.values[n % 3],
+            health_status=("healthy", "degraded", "down", "unknown")[n % 4],
+        )
+        for n in range(number)
+    )  # fmt: skip
 
 
 def _bad(slug: str, hours: float) -> bool:
