@@ -19,6 +19,8 @@ urlpatterns = [
     path("admin/integrations/palette", views.command_palette, name="palette"),
     path("admin/integrations/account", accounts.account, name="account"),
     path("admin/integrations/account/password", accounts.change_password, name="account-password"),
+    path("admin/integrations/account/tokens", accounts.api_tokens, name="account-tokens"),
+    path("admin/integrations/account/tokens/<uuid:pk>/revoke", accounts.revoke_token, name="account-token-revoke"),
     path("admin/integrations/account/preferences", accounts.change_preferences, name="account-preferences"),
     path("admin/integrations/check", views.check_all, name="check-all"),
     path("admin/integrations/apis", include("healthchecks.urls")),

@@ -30,7 +30,7 @@ ACTION_RATE = "60/min"
 RETURN_TO = (
     "overview", "detail", "incident", "apis:index", "apis:maintenance", "webhooks:feed", "webhooks:receiver",
     "webhooks:batch", "oauth:tokens", "oauth:story", "alerts:index", "cron:index", "cron:job", "retry-queue",
-    "account",
+    "account", "account-tokens",
 )  # fmt: skip
 """Pages with buttons: a person without scripts is sent back to where theirs was."""
 

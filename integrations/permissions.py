@@ -51,7 +51,7 @@ ROLES: dict[str, frozenset[Perm]] = {
 
 def may(user: "User | AnonymousUser", perm: Perm, integration: Integration | None = None) -> bool:
     """Whether `user` holds `perm` globally or, if `integration` is given, on that one."""
-    if not _limits_allow(user, perm):
+    if not _limits_allow(user, perm, integration):
         return False
     if user.has_perm(perm.django_name):
         return True
@@ -65,11 +65,13 @@ def may_somewhere(user: "User | AnonymousUser", perm: Perm) -> bool:
 
 def visible(user: "User | AnonymousUser", perm: Perm = Perm.READ) -> QuerySet[Integration]:
     """The integrations on which `user` holds `perm`."""
-    if not user.is_authenticated or not user.is_active or not _limits_allow(user, perm):
+    if not user.is_authenticated or not user.is_active or not _scopes_allow(user, perm):
         return Integration.objects.none()
+    on: frozenset[str] = getattr(user, "limited_on", frozenset())
+    rows = Integration.objects.filter(slug__in=on) if on else Integration.objects.all()
     if user.has_perm(perm.django_name):
-        return Integration.objects.all()
-    return get_objects_for_user(user, perm.django_name, klass=Integration, accept_global_perms=False)
+        return rows
+    return get_objects_for_user(user, perm.django_name, klass=rows, accept_global_perms=False)
 
 
 def readable(user: "User | AnonymousUser", rows: QuerySet[M], *, path: str = "integration") -> QuerySet[M]:
@@ -89,21 +91,26 @@ def held(user: "User | AnonymousUser", perm: Perm) -> Combinable:
     return ExpressionWrapper(Q(pk__in=visible(user, perm).values("pk")), output_field=BooleanField())
 
 
-def limit(user: "User", scopes: Iterable[str]) -> None:
-    """Confine `user`, for the rest of this request, to `scopes` (an API token's). No scope: no confinement."""
-    user.limited_to = frozenset(scopes)
+def limit(user: "User", scopes: Iterable[str], *, on: Iterable[str] = ()) -> None:
+    """Confine `user`, for the rest of this request, to an API token's `scopes` and to the integrations with the slugs
+    `on`. None given: no confinement. A slug that is no integration's any more opens nothing."""
+    user.limited_to, user.limited_on = frozenset(scopes), frozenset(on)
 
 
-def _limits_allow(user: "User | AnonymousUser", perm: Perm) -> bool:
+def _limits_allow(user: "User | AnonymousUser", perm: Perm, integration: Integration | None) -> bool:
+    on: frozenset[str] = getattr(user, "limited_on", frozenset())
+    return _scopes_allow(user, perm) and (not on or (integration is not None and integration.slug in on))
+
+
+def _scopes_allow(user: "User | AnonymousUser", perm: Perm) -> bool:
     scopes: frozenset[str] = getattr(user, "limited_to", frozenset())
     return not scopes or perm.public_name in scopes
 
 
 def _ids(user: "User | AnonymousUser", perm: Perm) -> list[UUID]:
     """Asked for several times on a page; `user` lives as long as its request."""
-    known: dict[tuple[Perm, frozenset[str]], list[UUID]] = user.__dict__.setdefault("_granted", {})
-    limited_to: frozenset[str] = getattr(user, "limited_to", frozenset())
-    key = (perm, limited_to)
+    known: dict[object, list[UUID]] = user.__dict__.setdefault("_granted", {})
+    key = (perm, getattr(user, "limited_to", None), getattr(user, "limited_on", None))
     if key not in known:
         known[key] = list(visible(user, perm).values_list("pk", flat=True))
     return known[key]

@@ -56,11 +56,15 @@ def of(user: User) -> Account:
     )
 
 
+def in_words(perm: Perm) -> str:
+    return _(_WORDS[perm])
+
+
 def _right(user: User, perm: Perm) -> Right:
     if permissions.may(user, perm):
-        return Right(perm.public_name, _(_WORDS[perm]), everywhere=True)
+        return Right(perm.public_name, in_words(perm), everywhere=True)
     names = permissions.visible(user, perm).order_by("name").values_list("name", flat=True)
-    return Right(perm.public_name, _(_WORDS[perm]), everywhere=False, on=tuple(names))
+    return Right(perm.public_name, in_words(perm), everywhere=False, on=tuple(names))
 
 
 @cache

@@ -27,12 +27,22 @@ class RoleAdmin(GroupAdmin, AuditedAdmin[Group]):
 
 @admin.register(ApiToken)
 class ApiTokenAdmin(AuditedAdmin[ApiToken]):
-    """Made by `manage.py create_api_token`: here a token can only be looked at and revoked."""
+    """Made by whom they are for, or by `manage.py create_api_token`: here it can only be looked at and revoked."""
 
     list_display = ["name", "hint", "user", "expires_at", "last_used_at", "revoked_at"]
     list_select_related = ["user"]
     search_fields = ["name", "user__username"]
-    readonly_fields = ["user", "name", "hint", "scopes", "expires_at", "last_used_at", "created_at", "revoked_at"]
+    readonly_fields = [
+        "user",
+        "name",
+        "hint",
+        "scopes",
+        "only_on",
+        "expires_at",
+        "last_used_at",
+        "created_at",
+        "revoked_at",
+    ]
     actions = ["revoke"]
 
     def has_add_permission(self, request: HttpRequest) -> bool:

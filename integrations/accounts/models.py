@@ -3,6 +3,7 @@
 import hashlib
 import secrets
 from datetime import datetime
+from uuid import UUID
 
 from django.contrib.auth.models import AbstractUser
 from django.db import models
@@ -26,6 +27,8 @@ class User(AbstractUser):
 
     # For one request: the permissions an API token is confined to; empty means no confinement (`permissions.limit`).
     limited_to: frozenset[str] = frozenset()
+    # The same for integrations, by their slugs.
+    limited_on: frozenset[str] = frozenset()
 
     class Meta(AbstractUser.Meta):
         db_table = "accounts_user"
@@ -54,6 +57,10 @@ class ApiToken(models.Model):
     scopes = models.JSONField(
         default=list, blank=True, help_text=gettext_lazy("Permissions it is limited to; empty = its user's.")
     )
+    # Slugs, not a relation: an integration that is removed must not leave a token that is confined to nothing.
+    only_on = models.JSONField(
+        default=list, blank=True, help_text=gettext_lazy("Integrations it is limited to; empty = all of its user's.")
+    )
     expires_at = models.DateTimeField(null=True, blank=True)
     last_used_at = models.DateTimeField(null=True, blank=True, editable=False)
     revoked_at = models.DateTimeField(null=True, blank=True)
@@ -75,10 +82,20 @@ class ApiToken(models.Model):
         return hashlib.sha256(token.encode()).hexdigest()
 
     @classmethod
-    def issue(cls, *, user: User, name: str, scopes: list[str], expires_at: datetime | None) -> tuple["ApiToken", str]:
+    def issue(
+        cls,
+        *,
+        user: User,
+        name: str,
+        scopes: list[str],
+        expires_at: datetime | None,
+        only_on: list[str] | None = None,
+        pk: UUID | None = None,
+    ) -> tuple["ApiToken", str]:
         """Make a token; returns the row and the token itself, which can't be had again."""
         token = TOKEN_PREFIX + secrets.token_urlsafe(32)
         row = cls.objects.create(
-            user=user, name=name, scopes=scopes, expires_at=expires_at, digest=cls.digest_of(token), hint=token[:8]
-        )
+            pk=pk or ids.new(), user=user, name=name, scopes=scopes, only_on=only_on or [], expires_at=expires_at,
+            digest=cls.digest_of(token), hint=token[:8],
+        )  # fmt: skip
         return row, token

@@ -2,6 +2,7 @@
 
 from ipaddress import ip_network
 from typing import Any
+from uuid import UUID
 
 from django.conf import settings
 from django.contrib.auth import logout, update_session_auth_hash
@@ -14,12 +15,14 @@ from django.shortcuts import redirect, render
 from django.utils import timezone
 from django.utils.decorators import method_decorator
 from django.utils.translation import gettext as _
-from django.views.decorators.http import require_GET, require_POST
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
 from django_htmx.http import HttpResponseClientRedirect
 
 from integrations import activity, actor, pages
 from integrations.accounts import account as accounts
-from integrations.accounts.models import User
+from integrations.accounts import tokens
+from integrations.accounts.models import ApiToken, User
 from integrations.pages import PageRequest
 
 
@@ -117,3 +120,45 @@ def _account(request: PageRequest, form: PasswordChangeForm) -> HttpResponse:
         "installation_zone": settings.TIME_ZONE,
     }
     return render(request, "accounts/account.html", context)
+
+
+# --- API tokens ------------------------------------------------------------------------------------------------------
+
+
+@require_http_methods(["GET", "POST"])
+@never_cache
+@pages.requires(None)
+def api_tokens(request: PageRequest) -> HttpResponse:
+    """One's own, and the form for another. What was made is shown by this very answer, and never again."""
+    form = tokens.NewToken(request.user, request.POST or None)
+    if request.method == "GET" or not form.is_valid():
+        return _tokens(request, form, status=200 if request.method == "GET" else 422)
+    asked, now = form.cleaned_data, timezone.now()
+    try:
+        made = tokens.make(
+            user=request.user, name=asked["name"], scopes=asked["scopes"], only_on=asked["integrations"],
+            days=asked["days"], actor=actor.of(request), now=now, pk=asked["id"],
+        )  # fmt: skip
+    except tokens.Refused as refused:
+        form.add_error(None, str(refused))
+        return _tokens(request, form, status=409)
+    return _tokens(request, tokens.NewToken(request.user), made=made)
+
+
+def _tokens(
+    request: PageRequest, form: tokens.NewToken, *, made: tuple[ApiToken, str] | None = None, status: int = 200
+) -> HttpResponse:
+    now = timezone.now()
+    context = {"form": form, "lines": tokens.of(request.user, now=now), "made": made, "now": now}
+    return render(request, "accounts/tokens.html", context, status=status)
+
+
+@require_POST
+@pages.requires(None)
+def revoke_token(request: PageRequest, pk: UUID) -> HttpResponse:
+    row = tokens.revoke(request.user, pk, actor=actor.of(request), now=timezone.now())
+    if row is None:
+        text = _("It ended before.")
+        return pages.answer(request, title=_("Nothing to revoke"), text=text, tone="info", back="account-tokens")
+    text = _("Whatever uses it is refused from now on.")
+    return pages.answer(request, title=_("{name}: revoked").format(name=row.name), text=text, back="account-tokens")

@@ -30,7 +30,7 @@ class BearerAuthentication(authentication.BaseAuthentication):
         if row.last_used_at is None or row.last_used_at < now - USED_EVERY:
             stale = Q(last_used_at=None) | Q(last_used_at__lt=now - USED_EVERY)
             ApiToken.objects.filter(stale, pk=row.pk).update(last_used_at=now)
-        permissions.limit(row.user, row.scopes)
+        permissions.limit(row.user, row.scopes, on=row.only_on)
         return row.user, row
 
     def authenticate_header(self, request: Request) -> str:

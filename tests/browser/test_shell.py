@@ -160,6 +160,29 @@ def test_a_toast_waits_while_it_has_the_keyboard(enter: Enter, quiet_page: Page,
     expect(page.locator("#main")).to_be_focused()
 
 
+def test_a_token_is_made_copied_and_revoked(enter: Enter, alice: User, registry: dict[str, Integration]) -> None:
+    page = enter(alice, ACCOUNT)
+    page.get_by_role("link", name="Tokens", exact=True).click()
+    page.get_by_label("What it is for").fill("Grafana")
+    page.get_by_role("checkbox", name="See integrations").check()
+    page.locator("summary").filter(has_text="Where").click()
+    page.get_by_role("checkbox", name="Resend Email").check()
+    for width in (390, 1440):
+        page.set_viewport_size({"width": width, "height": 900})
+        found = Axe().run(page, options=RULES)
+        assert found.violations_count == 0, found.generate_report()
+    page.get_by_role("button", name="Make it").click()
+    expect(page.locator("#token")).to_have_text(re.compile("^cti_"))
+    row = page.get_by_role("row", name="Grafana")
+    page.get_by_role("button", name="Revoke Grafana").click()
+    page.locator("#confirm").get_by_role("button", name="Revoke").click()
+    expect(page.locator(".toast")).to_contain_text("Grafana: revoked")
+    expect(row).to_contain_text("Revoked")  # without a reload
+    expect(page.get_by_role("button", name="Revoke Grafana")).to_have_count(0)
+    page.goto(page.url)
+    expect(page.locator("#token")).to_have_count(0)
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_the_account_is_for_everybody(enter: Enter, charlie: User, scheme: Any) -> None:
     page = enter(None, "/accounts/login/")

@@ -42,6 +42,8 @@ TABLE: dict[str, dict[str, str]] = {
     "admin/integrations/palette": {"GET": SIGNED_IN},
     "admin/integrations/account": {"GET": SIGNED_IN},
     "admin/integrations/account/password": {"POST": SIGNED_IN},
+    "admin/integrations/account/tokens": {"GET": SIGNED_IN, "POST": SIGNED_IN},
+    "admin/integrations/account/tokens/<uuid:pk>/revoke": {"POST": SIGNED_IN},
     "admin/integrations/account/preferences": {"POST": SIGNED_IN},
     "admin/integrations/check": {"POST": MANAGE},
     "admin/integrations/activity": {"GET": READ},
