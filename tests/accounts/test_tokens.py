@@ -166,7 +166,7 @@ def test_revoking_ends_it_with_the_next_request(client: Client, alice: User) -> 
     assert "Nothing to revoke" in again.content.decode()
 
 
-def test_nobody_revokes_or_sees_anothers(client: Client, alice: User, bob: User) -> None:
+def test_nobody_revokes_or_sees_those_of_others(client: Client, alice: User, bob: User) -> None:
     token = made(alice, name="Alices own")
     client.force_login(bob)
     assert "Alices own" not in client.get(PAGE).content.decode()
