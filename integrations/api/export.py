@@ -11,8 +11,7 @@ from django.http import HttpRequest, StreamingHttpResponse
 from rest_framework.renderers import BaseRenderer
 from rest_framework.request import Request
 
-FORMULA = ("=", "+", "-", "@", "\t", "\r", "＝", "＋", "－", "＠")
-"""A spreadsheet would calculate a cell that begins with one of these."""
+from integrations.sheets import neutral
 
 
 class CsvRenderer(BaseRenderer):
@@ -41,12 +40,6 @@ def stream(
         content_type="text/csv; charset=utf-8",
         headers={"Content-Disposition": f'attachment; filename="{name}.csv"'},
     )
-
-
-def neutral(value: Any) -> str:
-    """`value` as a cell that a spreadsheet shows and doesn't calculate."""
-    text = "" if value is None else str(value)
-    return f"'{text}" if text.startswith(FORMULA) else text
 
 
 def _texts(columns: Sequence[str], pages: Iterator[Iterable[Sequence[Any]]]) -> Iterator[str]:
