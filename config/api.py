@@ -13,7 +13,7 @@ from rest_framework.response import Response
 
 from config import schedule, switch, wakeup
 from healthchecks.api import alerts, calls, health, incidents, maintenance, series
-from healthchecks.api import export as alarms_export
+from healthchecks.api import export as health_export
 from integrations import actor, services
 from integrations.api import views as registry
 from integrations.api.base import ApiView, Strict, UtcDateTime
@@ -194,7 +194,7 @@ urlpatterns = [
     path(f"{BASE}/activity", registry.ActivityView.as_view(), name="api-activity"),
     path(f"{BASE}/activity.csv", registry.ActivityCsvView.as_view(), name="api-activity-csv"),
     path(f"{BASE}/alerts", alerts.AlertsView.as_view(), name="api-alerts"),
-    path(f"{BASE}/alerts.csv", alarms_export.AlarmsCsvView.as_view(), name="api-alerts-csv"),
+    path(f"{BASE}/alerts.csv", health_export.AlarmsCsvView.as_view(), name="api-alerts-csv"),
     path(f"{BASE}/alerts/test", alerts.AlertTestView.as_view(), name="api-alerts-test"),
     path(f"{BASE}/alerts/seen", alerts.AlertsSeenView.as_view(), name="api-alerts-seen"),
     path(f"{BASE}/oauth/tokens.csv", tokens_export.TokensCsvView.as_view(), name="api-oauth-tokens-csv"),
@@ -218,6 +218,7 @@ urlpatterns = [
     path(f"{BASE}/oauth/<slug:slug>/events", events.EventsView.as_view(), name="api-oauth-events"),
     path(f"{BASE}/oauth/<slug:slug>/authorize", authorize.AuthorizeView.as_view(), name="api-oauth-authorize"),
     path(f"{BASE}/webhooks", receivers.WebhooksView.as_view(), name="api-webhooks"),
+    path(f"{BASE}/webhooks.csv", export.ReceiversCsvView.as_view(), name="api-webhooks-csv"),
     path(f"{BASE}/webhooks/logs.csv", export.LogsCsvView.as_view(), name="api-webhook-logs-csv"),
     path(f"{BASE}/webhooks/logs", logs.AllLogsView.as_view(), name="api-webhook-logs-all"),
     path(f"{BASE}/webhooks/<uuid:webhook_id>/logs", logs.LogsView.as_view(), name="api-webhook-logs"),
@@ -290,6 +291,7 @@ urlpatterns = [
     path(
         f"{BASE}/zoho/retry-queue", retries.RetryQueueView.as_view(run=schedule.work_on), name="api-zoho-retry-queue"
     ),
+    path(f"{BASE}/zoho/retry-queue.csv", export.RetryQueueCsvView.as_view(), name="api-zoho-retry-queue-csv"),
     path(f"{BASE}/health", health.HealthView.as_view(), name="api-health"),
     path(f"{BASE}/health/<slug:slug>", health.HealthDetailView.as_view(), name="api-health-detail"),
     path(f"{BASE}/health/<slug:slug>/check", health.CheckView.as_view(), name="api-health-check"),
@@ -303,9 +305,11 @@ urlpatterns = [
         name="api-health-incidents",
     ),
     path(f"{BASE}/incidents", incidents.IncidentsView.as_view(), name="api-incidents"),
+    path(f"{BASE}/incidents.csv", health_export.IncidentsCsvView.as_view(), name="api-incidents-csv"),
     path(f"{BASE}/incidents/<uuid:incident_id>", incidents.IncidentView.as_view(), name="api-incident"),
     path(f"{BASE}/incidents/<uuid:incident_id>/notes", incidents.NotesView.as_view(), name="api-incident-notes"),
     path(f"{BASE}/maintenance", maintenance.MaintenanceListView.as_view(), name="api-maintenance-list"),
+    path(f"{BASE}/maintenance.csv", health_export.MaintenanceCsvView.as_view(), name="api-maintenance-csv"),
     path(
         f"{BASE}/maintenance/<uuid:maintenance_id>",
         maintenance.MaintenanceView.as_view(),

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db.models import F, OuterRef, Q, QuerySet, Subquery
+from django.db.models import F, OuterRef, QuerySet, Subquery
 from django.http import Http404
 from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from healthchecks import drawing, failed, figures, quota, traffic, uptime
+from healthchecks import drawing, failed, figures, incidents, quota, traffic, uptime
 from healthchecks.alerts import targets, words
 from healthchecks.asked import SORTS, Asked
 from healthchecks.drawing import Chart
@@ -344,8 +344,8 @@ def _endpoints(found: Traffic, asked: Asked) -> tuple[EndpointLine, ...]:
 
 def _incidents(rows: Sequence[Integration], now: datetime) -> tuple[Incident, ...]:
     """What is open, and what was within a month, the newest first."""
-    recent = Q(closed_at=None) | Q(opened_at__gte=now - MONTH)
-    found = Incident.objects.filter(recent, integration__in=[row.pk for row in rows])
+    of_these = Incident.objects.filter(integration__in=[row.pk for row in rows])
+    found = incidents.recent(of_these, days=MONTH.days, now=now)
     return tuple(
         found.select_related("integration").order_by(F("closed_at").desc(nulls_first=True), "-opened_at")[:INCIDENTS]
     )

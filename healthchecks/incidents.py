@@ -121,6 +121,11 @@ def _work(incident: Incident, since: datetime, until: datetime) -> Iterator[Mome
             yield Moment(row.ends_at, "work", _("Planned work is over"), row.reason)
 
 
+def recent(rows: QuerySet[Incident], *, days: int, now: datetime) -> QuerySet[Incident]:
+    """Those that are open, and those that began within so many days."""
+    return rows.filter(Q(closed_at=None) | Q(opened_at__gte=now - timedelta(days=days)))
+
+
 # --- Together with others --------------------------------------------------------------------------------------------
 
 

@@ -5,7 +5,7 @@ A database merges such parts as it goes and reads no further than the page needs
 table's.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Generic, NamedTuple, Self, TypeVar
@@ -84,6 +84,13 @@ class Listing(Generic[M]):
         """The rows at these places, in their order; without those that are gone meanwhile."""
         there = self.rows.in_bulk([place.pk for place in places])
         return [there[place.pk] for place in places if place.pk in there]
+
+    def pages(self, size: int) -> Iterator[list[M]]:
+        """All of it, so many rows at a time."""
+        places = self.places(0, size)
+        while places:
+            yield self.fetch(places)
+            places = self.older(places[-1]).places(0, size) if len(places) == size else []
 
     def _parts(self) -> list[QuerySet[Any, Any]]:
         return [self.rows.filter(part).values_list(self.at, "id") for part in self.parts or [Q()]]

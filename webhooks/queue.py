@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from uuid import UUID
 
 from django.contrib.auth.models import AnonymousUser
 from django.db.models import QuerySet
@@ -11,6 +12,7 @@ from integrations import permissions
 from integrations.accounts.models import User
 from integrations.models import Integration
 from integrations.permissions import Perm
+from webhooks.models import Webhook
 from webhooks.services import retry
 from webhooks.services.retry import Waiting
 
@@ -51,6 +53,12 @@ class Queue:
 def theirs(user: User | AnonymousUser, perm: Perm) -> QuerySet[Integration]:
     """The vendor's integrations on which `user` holds `perm`."""
     return permissions.visible(user, perm).filter(provider=VENDOR)
+
+
+def receivers(user: User | AnonymousUser) -> dict[UUID, str]:
+    """Those that `user` may read, each with the slug of its integration."""
+    rows = Webhook.objects.filter(integration__in=theirs(user, Perm.READ))
+    return dict(rows.values_list("pk", "integration__slug"))
 
 
 def address(user: User) -> str:

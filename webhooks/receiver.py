@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 from uuid import UUID
 
 from django.conf import settings
+from django.contrib.auth.models import AnonymousUser
 from django.db.models import Count, Q, QuerySet
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_noop
@@ -42,13 +43,16 @@ _STANDING = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Line:
-    """A receiver in the list. Figures are of the last 24 hours; `last` is as the watch for silence saw it."""
+    """A receiver in the list. Figures are of the last 24 hours; `last` is as the watch for silence saw it. `standing`
+    is its `label` in no language of its reader."""
 
+    webhook: Webhook
     pk: UUID
     integration: str
     icon: str
     url: str
     tone: str
+    standing: str
     label: str
     why: str
     last: datetime | None
@@ -58,7 +62,7 @@ class Line:
     events: str
 
 
-def lines(user: User, *, now: datetime) -> tuple[Line, ...]:
+def lines(user: User | AnonymousUser, *, now: datetime) -> tuple[Line, ...]:
     rows = silence.with_open(Webhook.objects.select_related("integration", "rhythm"))
     webhooks = list(permissions.readable(user, rows).order_by("integration__name"))
     pks = [webhook.pk for webhook in webhooks]
@@ -71,11 +75,13 @@ def _line(webhook: Webhook, counted: tuple[int, int], turned: int) -> Line:
     tone, label = _STANDING[standing]
     rhythm = getattr(webhook, "rhythm", None)
     return Line(
+        webhook=webhook,
         pk=webhook.pk,
         integration=webhook.integration.name,
         icon=webhook.integration.icon,
         url=settings.PUBLIC_URL + webhook.webhook_url,
         tone=tone,
+        standing=label,
         label=_(label),
         why=why,
         last=rhythm.last_received_at if rhythm else None,

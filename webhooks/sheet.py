@@ -1,24 +1,24 @@
-"""Deliveries, refusals and forwards as rows of a table for spreadsheets, without what was sent."""
+"""Receivers, deliveries, refusals, forwards and what of them failed, as rows of a table for spreadsheets, without what
+was sent."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any
 from uuid import UUID
 
-from django.db.models import Model
+from django.db.models import Q
 from django.db.models.functions import Length
 from django.utils import timezone
 
 from integrations.api.base import utc
 from integrations.seek import Listing, Place
-from webhooks import receiver
+from webhooks import receiver, state
 from webhooks.models import Attempt, Forward, Refusal, Webhook, WebhookLog
-from webhooks.services import quarantine, search
+from webhooks.receiver import Line
+from webhooks.services import quarantine, search, silence
 from webhooks.services.listing import Wanted
-
-M = TypeVar("M", bound=Model)
 
 PAGE = 1000
 
@@ -46,7 +46,7 @@ def pages(wanted: Wanted, text: str = "") -> Iterator[list[Sequence[Any]]]:
         else:
             found = search.Found(wanted.listing())
         listing = replace(found.listing, rows=found.listing.rows.only(*FIELDS))
-        for rows in _by_page(listing):
+        for rows in listing.pages(PAGE):
             yield [_cells(log, *receivers[log.webhook_id]) for log in rows]
         below = found.looked_to
         if below is None:
@@ -71,7 +71,7 @@ REFUSAL_COLUMNS = (
 def refusals(webhook: Webhook, *, opens: bool, now: datetime) -> Iterator[list[Sequence[Any]]]:
     """All that are kept. `opens`: its reader may also see from whom they came."""
     rows = Refusal.objects.filter(webhook=webhook, created_at__gt=now - quarantine.LIFE).defer("body", "sealed")
-    for page in _by_page(Listing(rows.annotate(size=Length("body")))):
+    for page in Listing(rows.annotate(size=Length("body"))).pages(PAGE):
         yield [_refusal(row, opens) for row in page]
 
 
@@ -94,7 +94,7 @@ def forwards(webhook: Webhook) -> Iterator[list[Sequence[Any]]]:
     """Each with its tries, the newest forward and the oldest try first; one that was not tried yet has a row too."""
     rows = Forward.objects.filter(webhook=webhook).select_related("log")
     needed = ("id", "log_id", "log__event_type", "url", "status", "created_at", "due_at", "done_at")
-    for page in _by_page(Listing(rows.only(*needed))):
+    for page in Listing(rows.only(*needed)).pages(PAGE):
         tries: dict[UUID, list[Attempt]] = defaultdict(list)
         made = Attempt.objects.filter(log__in=[row.log_id for row in page]).exclude(target="handler")
         for attempt in made.defer("answer").order_by("at"):
@@ -114,8 +114,63 @@ def _forward(row: Forward, tries: Sequence[Attempt]) -> Iterator[Sequence[Any]]:
         yield (*told, 0, None, None, None, None)
 
 
-def _by_page(listing: Listing[M]) -> Iterator[list[M]]:
-    places = listing.places(0, PAGE)
-    while places:
-        yield listing.fetch(places)
-        places = listing.older(places[-1]).places(0, PAGE) if len(places) == PAGE else []
+# --- What failed, and waits for another try or gave up ---------------------------------------------------------------
+
+QUEUE_COLUMNS = (
+    "kind", "id", "logId", "integration", "eventType", "state", "createdAt", "retryCount", "nextAttemptAt", "url",
+    "statusCode", "error",
+)  # fmt: skip
+
+
+def queue(receivers: Mapping[UUID, str]) -> Iterator[list[Sequence[Any]]]:
+    """The failed events, then the failed forwards of these receivers (each with its integration's slug), each the
+    newest first."""
+    if not receivers:
+        return
+    logs = Wanted(webhooks=list(receivers), status=WebhookLog.Status.FAILED).listing()
+    for events in replace(logs, rows=logs.rows.only(*FIELDS)).pages(PAGE):
+        yield [_failed_event(log, receivers[log.webhook_id]) for log in events]
+    rows = Forward.objects.filter(status=Forward.Status.FAILED).select_related("log")
+    needed = rows.only("id", "webhook_id", "log_id", "log__event_type", "url", "status", "status_code",
+                       "error_message", "created_at", "due_at", "retry_count")  # fmt: skip
+    for passed in Listing(needed, [Q(webhook=pk) for pk in receivers]).pages(PAGE):
+        yield [_failed_forward(row, receivers[row.webhook_id]) for row in passed]
+
+
+def _failed_event(log: WebhookLog, slug: str) -> Sequence[Any]:
+    return (
+        "event", log.pk, log.pk, slug, log.event_type, _waits(log), utc(log.created_at), log.retry_count,
+        utc(log.due_at), None, None, log.error_message,
+    )  # fmt: skip
+
+
+def _failed_forward(row: Forward, slug: str) -> Sequence[Any]:
+    return (
+        "forward", row.pk, row.log_id, slug, row.log.event_type, _waits(row), utc(row.created_at), row.retry_count,
+        utc(row.due_at), receiver.bare(row.url), row.status_code, row.error_message,
+    )  # fmt: skip
+
+
+def _waits(row: WebhookLog | Forward) -> str:
+    return "waiting" if row.due_at else "gave up"
+
+
+# --- Receivers -------------------------------------------------------------------------------------------------------
+
+RECEIVER_COLUMNS = (
+    "id", "integrationSlug", "integrationName", "webhookUrl", "isActive", "heldBy", "state", "lastReceivedAt",
+    "receivedLast24Hours", "failedLast24Hours", "refusedLast24Hours", "expectedMinutes", "rhythm",
+)  # fmt: skip
+
+
+def receivers(lines: Sequence[Line]) -> list[Sequence[Any]]:
+    return [_receiver(line) for line in lines]
+
+
+def _receiver(line: Line) -> Sequence[Any]:
+    webhook, expected = line.webhook, silence.expected(line.webhook)
+    return (
+        line.pk, webhook.integration.slug, line.integration, webhook.webhook_url, str(webhook.is_active).lower(),
+        state.held_by(webhook), line.standing.lower(), utc(line.last), line.received, line.failed, line.refused,
+        expected.minutes, expected.words,
+    )  # fmt: skip

@@ -113,7 +113,7 @@ def test_another_integration_is_chosen_in_place_and_the_address_follows(
     page = enter(alice, f"{PAGE}?range=7d")
     page.get_by_label("Integration", exact=True).select_option("Resend Email")
     expect(page.locator("#verdict")).to_contain_text("Resend Email")
-    expect(page.get_by_role("link", name="Export CSV")).to_be_visible()
+    expect(page.get_by_role("link", name="Export CSV", exact=True)).to_be_visible()
     expect(page).to_have_url(re.compile(r"\?integration=resend&range=7d$|\?range=7d&integration=resend$"))
     page.clock.fast_forward(30_500)  # a poll asks for what is shown, not for what was
     expect(page.locator("#verdict")).to_be_visible()
