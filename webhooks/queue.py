@@ -5,14 +5,15 @@ from datetime import datetime
 from uuid import UUID
 
 from django.contrib.auth.models import AnonymousUser
-from django.db.models import QuerySet
+from django.db.models import OuterRef, QuerySet, Subquery
 from django.urls import reverse
 
 from integrations import permissions
 from integrations.accounts.models import User
 from integrations.models import Integration
 from integrations.permissions import Perm
-from webhooks.models import Webhook
+from webhooks.feed import Filters
+from webhooks.models import Webhook, WebhookLog
 from webhooks.services import retry
 from webhooks.services.retry import Waiting
 
@@ -21,8 +22,19 @@ VENDOR = "Zoho"
 
 @dataclass(frozen=True, slots=True)
 class Line:
+    """`receiver` is where its webhooks come in."""
+
     integration: Integration
     waiting: Waiting
+    receiver: UUID | None = None
+
+    @property
+    def gave_up(self) -> str:
+        """Where to see what gave up: among its failed events or, where forwards alone did, at its receiver."""
+        if self.receiver and not self.waiting.exhausted_events:
+            return f"{reverse('webhooks:receiver', args=[self.receiver])}?tab=forwards"
+        failed = Filters(integration=self.integration.slug, status=WebhookLog.Status.FAILED)
+        return f"{reverse('webhooks:feed')}?{failed.query()}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,9 +80,10 @@ def address(user: User) -> str:
 
 def read(user: User) -> Queue | None:
     """None for who may read none of these integrations."""
-    rows = {row.pk: row for row in theirs(user, Perm.READ).order_by("name")}
+    of_it = Webhook.objects.filter(integration=OuterRef("pk")).values("pk")[:1]
+    rows = {row.pk: row for row in theirs(user, Perm.READ).annotate(receiver=Subquery(of_it)).order_by("name")}
     if not rows:
         return None
-    lines = [Line(rows[pk], waiting) for pk, waiting in retry.by_integration(list(rows)).items()]
+    lines = [Line(rows[pk], waiting, rows[pk].receiver) for pk, waiting in retry.by_integration(list(rows)).items()]
     lines.sort(key=lambda line: (line.waiting.next_at is None, line.waiting.next_at, line.integration.name))
     return Queue(lines=tuple(lines), may_run=theirs(user, Perm.CRON_TRIGGER).exists())

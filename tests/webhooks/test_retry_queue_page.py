@@ -1,5 +1,7 @@
 """Zoho's retry queue in the pages: who sees it, what it says, and trying now what waits."""
 
+import html
+import re
 from datetime import timedelta
 
 import pytest
@@ -54,6 +56,22 @@ def test_it_stands_on_the_page_of_jobs_as_a_card(web):
     assert "Zoho CRM" in card
     assert "1 is due for another try, 0 gave up: 1 failed in all." in card
     assert "Try them now" in card
+
+
+def test_what_gave_up_leads_to_the_failed_events_or_where_forwards_alone_did_to_these(web):
+    crm, sign, desk = receiver("zoho-crm"), receiver("zoho-sign"), receiver("zoho-desk")
+    log(crm, due_at=None)
+    failed_forward(crm, due_at=None)
+    failed_forward(sign, due_at=None)
+    log(desk)
+    page = web.get(PAGE).content.decode()
+    feed = "/admin/integrations/webhooks"
+    links = re.findall(r'href="([^"]+)">([^<]+)<span class="sr-only"> gave up at ([^<]+)</span>', page)
+    assert sorted((name, html.unescape(href), number) for href, number, name in links) == [
+        ("Zoho CRM", f"{feed}?integration=zoho-crm&status=failed", "2"),
+        ("Zoho Sign", f"{feed}/{sign.pk}?tab=forwards", "1"),
+    ]
+    assert all(web.get(html.unescape(href)).status_code == 200 for href, _, _ in links)
 
 
 def test_where_nothing_waits_there_is_nothing_to_press(web):

@@ -48,12 +48,17 @@ class Waiting:
 
     events: int = 0
     forwards: int = 0
-    exhausted: int = 0
+    exhausted_events: int = 0
+    exhausted_forwards: int = 0
     next_at: datetime | None = None
 
     @property
     def due(self) -> int:
         return self.events + self.forwards
+
+    @property
+    def exhausted(self) -> int:
+        return self.exhausted_events + self.exhausted_forwards
 
 
 def by_integration(integrations: Sequence[UUID]) -> dict[UUID, Waiting]:
@@ -70,7 +75,7 @@ def by_integration(integrations: Sequence[UUID]) -> dict[UUID, Waiting]:
             setattr(one, kind, number)
             one.next_at = min(filter(None, [one.next_at, soonest]))
         for pk, number, _ in _grouped(rows.filter(due_at=None).order_by()):
-            found[pk].exhausted += number
+            setattr(found[pk], f"exhausted_{kind}", number)
     return dict(found)
 
 
