@@ -215,6 +215,7 @@ urlpatterns = [
         revoke.RevokeView.as_view(look_at=wakeup.check_soon),
         name="api-oauth-revoke",
     ),
+    path(f"{BASE}/oauth/<slug:slug>/events.csv", events.EventsCsvView.as_view(), name="api-oauth-events-csv"),
     path(f"{BASE}/oauth/<slug:slug>/events", events.EventsView.as_view(), name="api-oauth-events"),
     path(f"{BASE}/oauth/<slug:slug>/authorize", authorize.AuthorizeView.as_view(), name="api-oauth-authorize"),
     path(f"{BASE}/webhooks", receivers.WebhooksView.as_view(), name="api-webhooks"),
@@ -292,6 +293,7 @@ urlpatterns = [
         f"{BASE}/zoho/retry-queue", retries.RetryQueueView.as_view(run=schedule.work_on), name="api-zoho-retry-queue"
     ),
     path(f"{BASE}/zoho/retry-queue.csv", export.RetryQueueCsvView.as_view(), name="api-zoho-retry-queue-csv"),
+    path(f"{BASE}/health.csv", health.HealthCsvView.as_view(), name="api-health-csv"),
     path(f"{BASE}/health", health.HealthView.as_view(), name="api-health"),
     path(f"{BASE}/health/<slug:slug>", health.HealthDetailView.as_view(), name="api-health-detail"),
     path(f"{BASE}/health/<slug:slug>/check", health.CheckView.as_view(), name="api-health-check"),
@@ -316,6 +318,7 @@ urlpatterns = [
         name="api-maintenance",
     ),
     path(f"{BASE}/cron/validate", cron_validate.ValidateView.as_view(), name="api-cron-validate"),
+    path(f"{BASE}/cron.csv", cron.JobsCsvView.as_view(), name="api-cron-jobs-csv"),
     path(f"{BASE}/cron", runs.JobsView.as_view(), name="api-cron"),
     path(
         f"{BASE}/cron/<uuid:job_id>",

@@ -180,7 +180,7 @@ def read(user: User, asked: Asked, *, before: Place | None = None, floor: Place 
         endpoints=_endpoints(found, asked) if each else (),
         errors=failed.log(rows, asked, before=before, floor=floor, now=now),
         incidents=_incidents(rows, now),
-        csv=reverse("api-health-metrics-csv", args=[one.slug]) if one else "",
+        csv=reverse("api-health-metrics-csv", args=[one.slug]) if one else reverse("api-health-csv"),
     )
 
 

@@ -4,9 +4,12 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
+from django.http import StreamingHttpResponse
 from django.utils import timezone
+from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
+from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -15,7 +18,8 @@ from healthchecks.api.calls import RecentError, error_row, failed
 from healthchecks.figures import NO_METRICS, Metrics
 from healthchecks.uptime import Uptime
 from integrations import actor, permissions
-from integrations.api.base import ApiView, UtcDateTime
+from integrations.api import export
+from integrations.api.base import ApiView, UtcDateTime, utc
 from integrations.api.permissions import get_integration
 from integrations.api.problems import Problem
 from integrations.models import HealthStatus, Integration
@@ -68,6 +72,31 @@ class HealthView(ApiView):
         summary = {status: sum(row.health_status == status for row in rows) for status in HealthStatus.values}
         listed = [{**head(row), "metrics": numbers[row.pk]} for row in rows]
         return Response(HealthAnswer({"summary": summary, "integrations": listed}).data)
+
+
+COLUMNS = (
+    "slug", "name", "provider", "status", "since", "reason", "lastCheckedAt", "uptime", "avgResponseTime", "errorRate",
+)  # fmt: skip
+
+
+class HealthCsvView(ApiView):
+    permissions = {"GET": Perm.READ}
+    renderer_classes = [JSONRenderer, export.CsvRenderer]
+
+    @extend_schema(tags=["Health"], operation_id="exportHealth", responses={(200, "text/csv"): OpenApiTypes.STR})
+    def get(self, request: Request) -> StreamingHttpResponse:
+        """How every integration is, with the figures of the last 24 hours. No cell is a formula."""
+        rows = list(permissions.visible(request.user).order_by("name", "slug"))
+        numbers = figures_of(rows, since=timezone.now() - DAY)
+        lines = [_cells(row, numbers[row.pk]) for row in rows]
+        return export.stream(request, name="health", columns=COLUMNS, pages=iter([lines]))
+
+
+def _cells(row: Integration, figure: dict[str, float | None]) -> list[Any]:
+    return [
+        row.slug, row.name, row.provider, row.health_status, utc(row.health_since), row.health_reason,
+        utc(row.last_health_check_at), figure["uptime"], figure["avgResponseTime"], figure["errorRate"],
+    ]  # fmt: skip
 
 
 def figures_of(rows: list[Integration], *, since: datetime) -> dict[Any, dict[str, float | None]]:

@@ -2,12 +2,16 @@
 
 from typing import Any
 
+from django.http import StreamingHttpResponse
+from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiResponse, extend_schema
 from rest_framework import serializers
+from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from integrations.api.base import ApiView, UtcDateTime
+from integrations.api import export
+from integrations.api.base import ApiView, UtcDateTime, utc
 from integrations.api.paging import PageQuery, Pagination, paginate
 from integrations.api.permissions import get_integration
 from integrations.permissions import Perm
@@ -44,3 +48,27 @@ class EventsView(ApiView):
         rows = Listing(TokenEvent.objects.filter(integration=integration), at="at")
         page = paginate(rows, self.query(PageQuery))
         return Response({"events": EventRow(page.rows, many=True).data, "pagination": page.pagination})
+
+
+COLUMNS = ("id", "kind", "at", "actor", "detail", "expiresAt")
+
+
+class EventsCsvView(ApiView):
+    permissions = {"GET": Perm.READ}
+    renderer_classes = [JSONRenderer, export.CsvRenderer]
+
+    @extend_schema(
+        tags=["OAuth"], operation_id="exportOAuthEvents",
+        responses={(200, "text/csv"): OpenApiTypes.STR, 409: OpenApiResponse(description="`not_oauth`")},
+    )  # fmt: skip
+    def get(self, request: Request, slug: str) -> StreamingHttpResponse:
+        """All that happened to it, newest first. No cell is a formula."""
+        integration = get_integration(request, slug, Perm.READ)
+        must_use_oauth(integration)
+        listing = Listing(TokenEvent.objects.filter(integration=integration), at="at")
+        pages = ([_cells(event) for event in page] for page in listing.pages(1000))
+        return export.stream(request, name=f"token-{slug}", columns=COLUMNS, pages=pages)
+
+
+def _cells(event: TokenEvent) -> list[Any]:
+    return [event.pk, event.kind, utc(event.at), event.actor, event.detail, utc(event.expires_at)]

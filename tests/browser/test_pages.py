@@ -419,6 +419,7 @@ def test_polls_rest_while_paused_or_out_of_sight(enter: Enter, quiet_page: Page,
     live = page.get_by_role("button", name="Live")
     live.click()
     expect(live).to_have_attribute("aria-pressed", "false")
+    expect(live).to_contain_text("paused since")
     poll(page)
     page.evaluate("Object.defineProperty(document, 'hidden', { get: () => window.away, configurable: true })")
     assert asked == []

@@ -2,12 +2,16 @@
 
 from typing import Any
 
+from django.http import StreamingHttpResponse
+from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
+from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from integrations import permissions
+from integrations.api import export
 from integrations.api.base import ApiView, UtcDateTime
 from integrations.cron import services
 from integrations.cron.models import CronJob
@@ -51,3 +55,21 @@ class JobsListView(ApiView):
         """The scheduled jobs. Those of no integration need the global permission."""
         rows = permissions.readable(request.user, CronJob.objects.select_related("integration"))
         return Response({"jobs": JobRow(rows.filter(**self.query(JobsQuery)), many=True).data})
+
+
+class JobsCsvView(ApiView):
+    permissions = {"GET": Perm.READ}
+    renderer_classes = [JSONRenderer, export.CsvRenderer]
+
+    @extend_schema(
+        tags=["Jobs"], operation_id="exportCronJobs", parameters=[JobsQuery],
+        responses={(200, "text/csv"): OpenApiTypes.STR},
+    )  # fmt: skip
+    def get(self, request: Request) -> StreamingHttpResponse:
+        """The scheduled jobs. No cell is a formula."""
+        rows = permissions.readable(request.user, CronJob.objects.select_related("integration"))
+        told = JobRow(rows.filter(**self.query(JobsQuery)), many=True).data
+        columns = JobRow.Meta.fields
+        return export.stream(
+            request, name="jobs", columns=columns, pages=iter([[[row[name] for name in columns] for row in told]])
+        )
