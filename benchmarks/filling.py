@@ -18,6 +18,7 @@ SHARES = {
 }  # fmt: skip
 
 _EMPTIED = "integration_webhook_logs, integration_api_metrics, integration_metric_rollups, integration_metric_hours, \
+integration_metric_daily_rollups, integration_metric_days, \
 integration_health_checks, integration_status_changes, integration_cron_runs, integration_webhook_quarantine"
 
 _ID = """(lpad(to_hex((extract(epoch FROM {at}) * 1000)::bigint), 12, '0') || '7' || substr(md5(random()::text), 1, 3)

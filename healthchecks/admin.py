@@ -4,6 +4,7 @@ from healthchecks.models import (
     Alarm,
     Alert,
     CheckResult,
+    DailyRollup,
     Delivery,
     Incident,
     Maintenance,
@@ -38,6 +39,13 @@ class IncidentAdmin(ReadOnlyAdmin[Incident]):
 @admin.register(MetricRollup)
 class MetricRollupAdmin(ReadOnlyAdmin[MetricRollup]):
     list_display = ["hour", "integration", "method", "endpoint", "requests", "errors"]
+    list_filter = ["integration"]
+    list_select_related = ["integration"]
+
+
+@admin.register(DailyRollup)
+class DailyRollupAdmin(ReadOnlyAdmin[DailyRollup]):
+    list_display = ["day", "integration", "method", "endpoint", "requests", "errors"]
     list_filter = ["integration"]
     list_select_related = ["integration"]
 

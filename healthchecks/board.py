@@ -14,12 +14,13 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from healthchecks import drawing, failed, figures, incidents, quota, traffic, uptime
+from healthchecks import drawing, failed, figures, incidents, quota, rollups, traffic, uptime
 from healthchecks.alerts import targets, words
 from healthchecks.asked import SORTS, Asked
 from healthchecks.drawing import Chart
 from healthchecks.figures import NO_METRICS, Metrics
 from healthchecks.models import CheckResult, Incident, RolledHour
+from healthchecks.rollups import Days
 from healthchecks.status import WORST_FIRST
 from healthchecks.tally import Tally
 from healthchecks.traffic import RANGES, Endpoint, Range, Traffic
@@ -159,8 +160,8 @@ def read(user: User, asked: Asked, *, before: Place | None = None, floor: Place 
     one, length = rows[0] if asked.integration else None, RANGES[asked.range]
     # A quarter of a year of each endpoint's hours is more than a page can wait for.
     each = one is not None and length.length <= WEEK
-    pks, mark = [row.pk for row in rows], known[0].mark if known else None
-    found = traffic.read(pks, length, mark=mark, now=now, only=asked.only, endpoints=each)
+    pks, mark, days = [row.pk for row in rows], known[0].mark if known else None, _days(known)
+    found = traffic.read(pks, length, mark=mark, days=days, now=now, only=asked.only, endpoints=each)
     up = _Uptimes(rows, length, now)
     stand = quota.quotas(rows, now=now)
     quotas = sorted((_quota(row, stand[row.pk]) for row in rows if _counts(stand.get(row.pk))), key=lambda q: -q.used)
@@ -190,10 +191,19 @@ def _integrations(user: User, asked: Asked) -> QuerySet[Any, Any]:
     rows = permissions.visible(user, Perm.READ).annotate(
         mark=Subquery(rolled), may_manage=permissions.held(user, Perm.MANAGE)
     )
+    if RANGES[asked.range].by_days:
+        first, until = rollups.newest_days()
+        rows = rows.annotate(days_first=first, days_until=until)
     if asked.integration:
         checks = CheckResult.objects.filter(integration=OuterRef("pk")).order_by("-created_at")
         rows = rows.annotate(rule=Subquery(checks.values("rule")[:1]), layers=Subquery(checks.values("layers")[:1]))
     return rows.order_by("name", "slug")
+
+
+def _days(known: Sequence[Any]) -> Days | None:
+    """The days that are rolled up, if the window has any use for them."""
+    first = getattr(known[0], "days_first", None) if known else None
+    return Days(first, known[0].days_until) if first else None
 
 
 class _Uptimes:

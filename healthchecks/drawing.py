@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, date, datetime
 
 from django.utils import timezone
 from django.utils.translation import gettext as _
@@ -60,6 +60,11 @@ class Point:
     at: datetime
     metrics: Metrics
 
+    @property
+    def day(self) -> date:
+        """In UTC, as the points of a daily chart are."""
+        return self.at.astimezone(UTC).date()
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Chart:
@@ -87,9 +92,11 @@ def chart(times: Sequence[datetime], found: Mapping[datetime, Metrics], *, step:
             Series("p50", "--foreground", " ms", values("p50_ms")),
         ]
     series = (*lines, Series(_("Errors"), "--danger", "", values("errors"), bars=True))
+    daily = step >= 86_400
     points = [Point(at=at, metrics=found[at]) for at in reversed(times) if at in found]
     data = {
-        "t": [int(at.timestamp()) for at in times], "step": step, "zone": timezone.get_current_timezone_name(),
+        "t": [int(at.timestamp()) for at in times], "step": step,
+        "zone": "UTC" if daily else timezone.get_current_timezone_name(),
         "series": [
             {"label": one.label, "colour": one.colour, "unit": one.unit, "values": one.values}
             | ({"fill": True} if one.fill else {}) | ({"bars": True} if one.bars else {})
@@ -99,7 +106,7 @@ def chart(times: Sequence[datetime], found: Mapping[datetime, Metrics], *, step:
     peak = max(points, key=lambda point: point.metrics.p95_ms or point.metrics.average_ms or 0, default=None)
     return Chart(
         data=json.dumps(data, separators=(",", ":")), series=series, points=tuple(points), peak=peak,
-        percentiles=percentiles, daily=step >= 86_400,
+        percentiles=percentiles, daily=daily,
     )  # fmt: skip
 
 

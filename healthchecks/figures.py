@@ -17,6 +17,7 @@ from django.db.models import BooleanField, Count, ExpressionWrapper, OuterRef, Q
 
 from healthchecks import histogram, look, rollups, tally
 from healthchecks.models import CheckResult, MetricRollup
+from healthchecks.rollups import Days
 from healthchecks.tally import Tally
 from integrations.models import ApiMetric, Integration
 from oauth import services as oauth
@@ -65,10 +66,13 @@ def of(counts: Tally) -> Metrics:
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """All since a moment: which hours of the roll-ups it is (None: none), and which calls besides."""
+    """All since a moment: which hours of the roll-ups it is (None: none), and which calls besides. Of a long one also
+    which days, `whole` of them, are in it instead of their hours."""
 
     hours: Q | None
     calls: Q
+    days: Q | None = None
+    whole: int = 0
 
 
 def window(since: datetime, mark: datetime | None) -> Window:
@@ -81,14 +85,20 @@ def window(since: datetime, mark: datetime | None) -> Window:
     return Window(Q(hour__gte=first, hour__lte=mark), calls)
 
 
-def between(start: datetime, end: datetime, mark: datetime | None) -> Window:
-    """Pure: the same of what lies in [start, end)."""
+def between(start: datetime, end: datetime, mark: datetime | None, days: Days | None = None) -> Window:
+    """Pure: the same of what lies in [start, end). Of `days` those are taken that are in it from midnight to midnight
+    and whose hours all are."""
     first = rollups.floor(start) + (rollups.HOUR if start != rollups.floor(start) else timedelta(0))
     until = min(rollups.floor(end), mark + rollups.HOUR) if mark else first
     if until <= first:
         return Window(None, Q(created_at__gte=start, created_at__lt=end))
     calls = Q(created_at__gte=until, created_at__lt=end) | Q(created_at__gte=start, created_at__lt=first)
-    return Window(Q(hour__gte=first, hour__lt=until), calls)
+    day, last = (max(days.first, rollups.day_from(first)), min(days.until, until.date())) if days else (None, None)
+    if day is None or last is None or day >= last:
+        return Window(Q(hour__gte=first, hour__lt=until), calls)
+    edges = [(first, rollups.midnight(day)), (rollups.midnight(last), until)]
+    hours = [Q(hour__gte=since, hour__lt=to) for since, to in edges if since < to]
+    return Window(reduce(or_, hours) if hours else None, calls, Q(day__gte=day, day__lt=last), (last - day).days)
 
 
 def metrics(integrations: Iterable[Integration], *, since: datetime) -> dict[UUID, Metrics]:

@@ -163,20 +163,28 @@ class Maintenance(Stamped):
         return f"{self.reason} ({self.starts_at:%Y-%m-%d %H:%M} to {self.ends_at:%H:%M})"
 
 
-class MetricRollup(models.Model):
-    """One hour of one endpoint's calls; with neither endpoint nor method, of all of them together. `histogram` counts
-    response times in log-spaced buckets: hours add up (`healthchecks/histogram.py`)."""
+class Rollup(models.Model):
+    """One endpoint's calls of some time; with neither endpoint nor method, of all of them together. `histogram` counts
+    response times in log-spaced buckets: they add up (`healthchecks/histogram.py`)."""
 
     id = models.UUIDField(primary_key=True, default=ids.new, editable=False)
-    integration = models.ForeignKey(Integration, on_delete=models.CASCADE, related_name="rollups", db_index=False)
     endpoint = models.CharField(max_length=200)
     method = models.CharField(max_length=10)
-    hour = models.DateTimeField()
     requests = models.PositiveIntegerField()
     errors = models.PositiveIntegerField()
     total_ms = models.PositiveBigIntegerField()
     max_ms = models.PositiveIntegerField(default=0)
     histogram = models.JSONField(default=dict)
+
+    class Meta:
+        abstract = True
+
+
+class MetricRollup(Rollup):
+    """One hour."""
+
+    integration = models.ForeignKey(Integration, on_delete=models.CASCADE, related_name="rollups", db_index=False)
+    hour = models.DateTimeField()
 
     class Meta:
         db_table = "integration_metric_rollups"
@@ -187,6 +195,25 @@ class MetricRollup(models.Model):
 
     def __str__(self) -> str:
         return f"{self.method} {self.endpoint} at {self.hour:%Y-%m-%d %H}h"
+
+
+class DailyRollup(Rollup):
+    """One day in UTC: its 24 hours, merged. It counts only while there is a `RolledDay` of that day."""
+
+    integration = models.ForeignKey(
+        Integration, on_delete=models.CASCADE, related_name="daily_rollups", db_index=False
+    )
+    day = models.DateField()
+
+    class Meta:
+        db_table = "integration_metric_daily_rollups"
+        default_permissions = ("view",)
+        constraints = [
+            models.UniqueConstraint(fields=["integration", "day", "endpoint", "method"], name="daily_rollup_once")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.method} {self.endpoint} on {self.day}"
 
 
 class RolledHour(models.Model):
@@ -202,6 +229,22 @@ class RolledHour(models.Model):
 
     def __str__(self) -> str:
         return f"{self.hour:%Y-%m-%d %H}h"
+
+
+class RolledDay(models.Model):
+    """The daily roll-ups have every call of this day that the hourly ones have. It goes when an hour of the day is
+    counted anew, until they are merged anew too. `until` is the next day: where another one goes on."""
+
+    day = models.DateField(primary_key=True)
+    until = models.DateField()
+    rolled_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        db_table = "integration_metric_days"
+        default_permissions = ("view",)
+
+    def __str__(self) -> str:
+        return f"{self.day}"
 
 
 # --- Alerts ----------------------------------------------------------------------------------------------------------

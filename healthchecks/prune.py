@@ -10,7 +10,7 @@ from django.conf import settings
 from django.db.models import QuerySet
 
 from healthchecks import rollups
-from healthchecks.models import CheckResult, MetricRollup, RolledHour
+from healthchecks.models import CheckResult, DailyRollup, MetricRollup, RolledDay, RolledHour
 from integrations import progress
 from integrations.models import ApiMetric, Integration
 
@@ -39,10 +39,13 @@ def run(*, now: datetime, budget_seconds: float = BUDGET_SECONDS) -> dict[str, i
 def _old(now: datetime) -> Iterator[tuple[str, QuerySet[Any], str]]:
     """Each in the order of an index: of each integration, by time."""
     calls_before, rollups_before = _calls_before(now), now - timedelta(days=rollups.ROLLUP_DAYS)
+    days_before = rollups.day_from(rollups_before)  # the day in between has lost some of its hours
+    yield "days", RolledDay.objects.filter(day__lt=days_before), "day"  # first: nobody looks for these days then
     for row in Integration.objects.all():
         if calls_before:
             yield "calls", ApiMetric.objects.filter(integration=row, created_at__lt=calls_before), "created_at"
         yield "rollups", MetricRollup.objects.filter(integration=row, hour__lt=rollups_before), "hour"
+        yield "rollups", DailyRollup.objects.filter(integration=row, day__lt=days_before), "day"
         checks = CheckResult.objects.filter(integration=row, created_at__lt=now - timedelta(days=CHECK_DAYS))
         yield "checks", checks, "created_at"
     yield "hours", RolledHour.objects.filter(hour__lt=rollups_before), "hour"

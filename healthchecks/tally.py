@@ -11,7 +11,7 @@ from django.db.models.sql.compiler import SQLCompiler
 
 from healthchecks import histogram
 from healthchecks.histogram import Histogram
-from healthchecks.models import MetricRollup
+from healthchecks.models import DailyRollup, MetricRollup
 from integrations.models import ApiMetric
 
 Key = tuple[Any, ...]
@@ -76,7 +76,7 @@ def sums_of_calls(calls: QuerySet[ApiMetric], *keys: str) -> Counted:
         yield tuple(key), Tally(requests, errors, total_ms, max_ms)
 
 
-def of_rollups(rollups: QuerySet[MetricRollup], *keys: str) -> Counted:
+def of_rollups(rollups: QuerySet[MetricRollup] | QuerySet[DailyRollup], *keys: str) -> Counted:
     """`rollups` by `keys`, one by one: one query."""
     fields = ("requests", "errors", "total_ms", "max_ms", "histogram")
     for *key, requests, errors, total_ms, max_ms, counts in rollups.order_by().values_list(*keys, *fields):

@@ -1,24 +1,28 @@
 """What was called, over time, of however many integrations: two queries, one of roll-ups and one of single calls.
 
-A window is exact at both ends, as in `figures`. Percentiles want each hour's histogram; where those are more than a
-page can wait for there are averages only, and somebody who wants percentiles looks at fewer integrations.
+A window is exact at both ends, as in `figures`. A long one has days of the daily roll-ups, and hours only where a day
+is in it in part or not merged yet. Percentiles want the histogram of each; where those are more than a page can wait
+for there are averages only, and somebody who wants percentiles looks at fewer integrations.
 """
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
-from typing import NamedTuple
+from datetime import UTC, date, datetime, timedelta
+from functools import reduce
+from operator import or_
+from typing import Any, NamedTuple
 from uuid import UUID
 
-from django.db.models import BooleanField, Case, ExpressionWrapper, F, JSONField, Max, Q, Sum, When
+from django.db.models import BooleanField, Case, ExpressionWrapper, F, JSONField, Max, Q, QuerySet, Sum, When
 from django.db.models.expressions import Combinable
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_noop
 
 from healthchecks import figures, rollups, tally
-from healthchecks.models import MetricRollup
+from healthchecks.models import DailyRollup, MetricRollup
+from healthchecks.rollups import Days
 from healthchecks.tally import Slot, Tally
 from integrations.models import ApiMetric
 
@@ -26,6 +30,8 @@ QUARTER, HOUR, DAY = 900, 3600, 86_400
 MOST_HISTOGRAMS = 2500
 MOST_SUMS = 9000
 """More are not fetched: points get longer instead."""
+BY_DAYS = timedelta(days=30)
+"""Windows of that length, and longer ones, are read by days: those of UTC, as the roll-ups are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +48,10 @@ class Range:
     def words(self) -> str:
         """Its length as people read it."""
         return _(self.name)
+
+    @property
+    def by_days(self) -> bool:
+        return self.length >= BY_DAYS
 
 
 RANGES = {
@@ -89,23 +99,26 @@ def read(
     asked: Range,
     *,
     mark: datetime | None,
+    days: Days | None = None,
     now: datetime,
     only: Endpoint | None = None,
     endpoints: bool = False,
 ) -> Traffic:
     """Of the integrations `pks`; with `only` of that endpoint. `endpoints`: count each of them, too.
 
-    `mark` is the newest hour that is rolled up. A day of one integration comes in quarters of an hour.
+    `mark` is the newest hour that is rolled up, `days` those that are: a long window has them instead of their hours.
+    A day of one integration comes in quarters of an hour.
     """
-    hours = int(asked.length.total_seconds()) // HOUR
-    percentiles = len(pks) * hours <= MOST_HISTOGRAMS
+    since, days = now - asked.length, days if asked.by_days else None
     fine = asked.key == "24h" and len(pks) == 1
+    # Roll-ups know whole hours only: for quarters all calls are counted one by one.
+    window = figures.between(since, now + rollups.HOUR, None if fine else mark, days)
+    before = figures.between(since - asked.length, since, mark, days)
+    histograms = int(asked.length.total_seconds()) // HOUR - window.whole * rollups.HOURS + window.whole
+    percentiles = len(pks) * histograms <= MOST_HISTOGRAMS
     step = QUARTER if fine else _step(asked, 1 if percentiles else len(pks))
     query = _Query(pks, asked, step, percentiles=percentiles, only=only, endpoints=endpoints, now=now)
     found = Traffic(step, query.times, percentiles)
-    # Roll-ups know whole hours only: for quarters all calls are counted one by one.
-    window = figures.between(query.since, now + rollups.HOUR, None if fine else mark)
-    before = figures.between(query.since - asked.length, query.since, mark)
     for rolled, counted in ((False, query.calls(window, before)), (True, query.rollups(window, before))):
         for one, counts in counted:
             _add(found, one, counts, rolled=rolled, only=only, endpoints=endpoints)
@@ -148,7 +161,8 @@ class _Query:
         self._pks, self._step, self._percentiles = pks, step, percentiles
         self._only, self._endpoints = only, endpoints
         offset = timezone.localtime(now).utcoffset() or timedelta(0)
-        self._shift = int(offset.total_seconds())  # days and parts of days begin where people's do
+        # Parts of days begin where people's do; whole days where the roll-ups' do.
+        self._shift = 0 if asked.by_days else int(offset.total_seconds())
         first, last = (self._slot(moment) for moment in (self.since, now))
         self.times = [self._time(slot) for slot in range(first, last + 1)]
 
@@ -160,10 +174,13 @@ class _Query:
 
     def _of(self, moment: str) -> tuple[dict[str, Combinable], list[str]]:
         """Which annotations tell the point that a row belongs to, and the keys to count by."""
-        old = ExpressionWrapper(Q(**{f"{moment}__lt": self.since}), BooleanField())
+        old = ExpressionWrapper(Q(**{f"{moment}__lt": self._since(moment)}), BooleanField())
         each = ["method", "endpoint"] if self._endpoints else []
         slot = Slot(moment, seconds=self._step, shift=self._shift)
         return {"slot": slot, "old": old}, ["integration_id", "slot", "old", *each]
+
+    def _since(self, moment: str) -> datetime | date:
+        return rollups.day_from(self.since) if moment == "day" else self.since
 
     def calls(self, window: figures.Window, before: figures.Window) -> Iterator[tuple[_Key, Tally]]:
         rows = ApiMetric.objects.filter(window.calls | before.calls, integration__in=self._pks)
@@ -176,24 +193,33 @@ class _Query:
             yield _Key(pk, self._time(slot), bool(old), Endpoint(*endpoint) if endpoint else ALL), counts
 
     def rollups(self, window: figures.Window, before: figures.Window) -> Iterator[tuple[_Key, Tally]]:
-        wanted = self._only or ALL
-        whole = Q(method=wanted.method, endpoint=wanted.path)
-        parts = [hours & which for hours, which in (
-            (window.hours, Q() if self._endpoints else whole), (before.hours, whole)
-        ) if hours is not None]  # fmt: skip
-        if not parts:
+        rows = [
+            *self._rolled(MetricRollup.objects.all(), "hour", window.hours, before.hours),
+            *self._rolled(DailyRollup.objects.all(), "day", window.days, before.days),
+        ]
+        if not rows:
             return
-        some = parts[0] | parts[1] if len(parts) > 1 else parts[0]
-        rows = MetricRollup.objects.filter(some, integration__in=self._pks)
-        annotations, keys = self._of("hour")
-        rows = rows.annotate(**annotations).order_by()
-        if self._percentiles:
-            shape = Case(When(hour__gte=self.since, then=F("histogram")), output_field=JSONField())
-            found = rows.values_list(*keys, "requests", "errors", "total_ms", "max_ms", shape)
-        else:
-            found = rows.values_list(*keys).annotate(Sum("requests"), Sum("errors"), Sum("total_ms"), Max("max_ms"))
-        for pk, slot, old, *rest in found:
+        for pk, slot, old, *rest in reduce(lambda one, other: one.union(other, all=True), rows):
             endpoint, numbers = (Endpoint(*rest[:2]), rest[2:]) if self._endpoints else (ALL, rest)
             requests, errors, total_ms, max_ms, *histogram = numbers
             counts = Tally(requests, errors, total_ms, max_ms, histogram[0] or {} if histogram else {})
             yield _Key(pk, self._time(slot), bool(old), endpoint), counts
+
+    def _rolled(
+        self, rows: QuerySet[Any, Any], moment: str, window: Q | None, before: Q | None
+    ) -> Iterator[QuerySet[Any, Any]]:
+        """Those of hours or of days (`moment`) that are of either window; nothing if neither has any."""
+        wanted = self._only or ALL
+        whole = Q(method=wanted.method, endpoint=wanted.path)
+        of_window = Q() if self._endpoints else whole
+        parts = [part & which for part, which in ((window, of_window), (before, whole)) if part is not None]
+        if not parts:
+            return
+        annotations, keys = self._of(moment)
+        rows = rows.filter(reduce(or_, parts), integration__in=self._pks).annotate(**annotations).order_by()
+        if self._percentiles:
+            recent = When(**{f"{moment}__gte": self._since(moment)}, then=F("histogram"))
+            shape = Case(recent, output_field=JSONField())
+            yield rows.values_list(*keys, "requests", "errors", "total_ms", "max_ms", shape)
+        else:
+            yield rows.values_list(*keys).annotate(Sum("requests"), Sum("errors"), Sum("total_ms"), Max("max_ms"))

@@ -20,8 +20,8 @@ from webhooks.models import Webhook, WebhookLog
 pytestmark = pytest.mark.django_db
 
 READ_ONLY = {"activity", "activityanchor", "apimetric", "token", "tokenevent", "webhooklog", "attempt", "cronrun",
-             "rhythm", "silence", "checkresult", "statuschange", "incident", "metricrollup", "registration", "alarm",
-             "alert", "delivery", "maintenance"}  # fmt: skip
+             "rhythm", "silence", "checkresult", "statuschange", "incident", "metricrollup", "dailyrollup",
+             "registration", "alarm", "alert", "delivery", "maintenance"}  # fmt: skip
 
 
 @pytest.fixture

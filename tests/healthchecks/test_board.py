@@ -11,6 +11,7 @@ import brotli
 import pytest
 from django.conf import settings
 from django.http import Http404, QueryDict
+from django.template.loader import render_to_string
 from django.test import Client
 from django.utils import timezone
 from guardian.shortcuts import assign_perm
@@ -19,7 +20,7 @@ from healthchecks import board as boards
 from healthchecks import drawing, failed, figures, rollups, traffic, uptime
 from healthchecks.asked import Asked
 from healthchecks.figures import Metrics
-from healthchecks.models import Incident
+from healthchecks.models import Incident, RolledDay
 from healthchecks.traffic import RANGES, Endpoint
 from integrations.accounts.models import User
 from integrations.models import Activity, ApiMetric, Integration
@@ -123,13 +124,23 @@ def test_without_percentiles_the_sums_are_the_same(
     assert without.before.requests == with_them.before.requests
 
 
-def test_days_begin_at_midnight_of_the_installations_zone(registry: dict[str, Integration]) -> None:
-    call(registry["resend"], timedelta(hours=11, minutes=37))  # 00:00 in Johannesburg
-    call(registry["resend"], timedelta(hours=11, minutes=38))
+def test_days_are_those_of_utc(registry: dict[str, Integration]) -> None:
+    """As the roll-ups are; in Johannesburg the installation's own began two hours before."""
+    call(registry["resend"], timedelta(hours=9, minutes=37, seconds=12))  # 00:00
+    call(registry["resend"], timedelta(hours=9, minutes=38))
     found = traffic.read([registry["resend"].pk], RANGES["90d"], mark=None, now=NOW)
-    assert [timezone.localtime(at).isoformat()[:16] for at in sorted(found.by_time)] == [
-        "2026-11-24T00:00", "2026-11-25T00:00",
-    ]  # fmt: skip
+    assert [at.isoformat()[:16] for at in sorted(found.by_time)] == ["2026-11-24T00:00", "2026-11-25T00:00"]
+
+
+@pytest.mark.parametrize("zone", ["Africa/Johannesburg", "America/Los_Angeles"])
+def test_a_daily_chart_names_its_days_as_utc_does(zone: str) -> None:
+    day = datetime(2026, 11, 24, tzinfo=UTC)
+    with timezone.override(zone):
+        chart = drawing.chart([day], {day: Metrics(4, 120.4, 25.0, 1)}, step=86_400, percentiles=False)
+        page = render_to_string("components/metric_chart.html", {"chart": chart, "id": "chart"})
+    assert json.loads(chart.data)["zone"] == "UTC"
+    assert "<td>24 Nov 2026</td>" in page
+    assert "Days begin at midnight UTC." in page
 
 
 def test_availability_of_several_weighs_each_by_what_is_known_of_it() -> None:
@@ -277,6 +288,9 @@ def crowd(registry: dict[str, Integration]) -> int:
     )
     for hours in (50, 30, 2):
         rollups.roll_hour(rollups.floor(now - timedelta(hours=hours)), now=now)
+    today = now.date()
+    days = [today - timedelta(days=n) for n in range(10, 1, -1)]
+    RolledDay.objects.bulk_create(RolledDay(day=day, until=day + timedelta(days=1)) for day in days)
     return 300
 
 
@@ -289,7 +303,7 @@ def test_twelve_queries_do_for_300_integrations_and_one_more_for_what_stands_aro
         assign_perm(Perm.READ.django_name, charlie, Integration.objects.all())
     client.force_login(alice if who == "everything" else charlie)
     client.get(PAGE)  # content types are cached once and for all
-    for asked in ("", "?range=7d", "?range=90d", "?integration=resend", "?integration=resend&range=7d"):
+    for asked in ("", "?range=7d", "?range=90d", "?integration=resend", "?integration=resend&range=90d"):
         with django_assert_max_num_queries(13 + grants):
             page = client.get(PAGE + asked)
         assert page.content.count(b'<tr id="line-') == (0 if "integration" in asked else boards.MOST_LINES)

@@ -2,7 +2,7 @@
 
 import math
 import random
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 import pytest
 from hypothesis import given
@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from healthchecks import figures, rollups, uptime
 from healthchecks.figures import NO_METRICS, Metrics
 from healthchecks.models import MetricRollup, StatusChange
-from healthchecks.rollups import HOUR
+from healthchecks.rollups import HOUR, Days
 from integrations.models import ApiMetric, Integration
 from tests.factories import IntegrationFactory
 
@@ -62,6 +62,19 @@ def test_every_call_of_a_window_counts_once_and_no_other_does(since, hours, at):
     part = figures.window(since, mark)
     in_hours = part.hours is not None and holds(part.hours, {"hour": rollups.floor(at)})
     assert in_hours + holds(part.calls, {"created_at": at}) == (at >= since)
+
+
+@given(start=MOMENTS, length=st.integers(0, 24 * 9), hours=st.integers(0, 220) | st.none(), at=MOMENTS,
+       days=st.tuples(st.integers(-2, 12), st.integers(0, 12)))  # fmt: skip
+def test_of_days_and_hours_each_call_of_a_window_counts_once_too(start, length, hours, at, days):
+    origin = date(2026, 11, 16)
+    mark = None if hours is None else datetime(2026, 11, 17, tzinfo=UTC) + HOUR * hours
+    end, first = start + HOUR * length, origin + DAY * days[0]
+    part = figures.between(start, end, mark, Days(first, first + DAY * days[1]))
+    in_hours = part.hours is not None and holds(part.hours, {"hour": rollups.floor(at)})
+    in_days = part.days is not None and holds(part.days, {"day": at.date()})
+    assert in_days + in_hours + holds(part.calls, {"created_at": at}) == (start <= at < end)
+    assert (part.days is None) == (part.whole == 0)
 
 
 def holds(condition, row) -> bool:

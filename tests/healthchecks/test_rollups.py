@@ -5,8 +5,8 @@ from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 
 import pytest
+import time_machine
 from django.db import connection
-from django.utils import timezone
 
 from config import schedule
 from healthchecks import figures, histogram, prune, rollups
@@ -261,7 +261,8 @@ def test_it_goes_in_batches_and_stops_when_its_time_is_up(registry, settings, mo
 
 def test_the_job_rolls_up_and_cleans_up_and_says_so_in_words(registry, settings):
     settings.METRICS_RETENTION_DAYS = 2
-    call(registry["resend"], timezone.now() - timedelta(hours=50))
-    summary = schedule.BY_NAME["metrics-rollup"].work()
-    assert summary["message"] == "50 hours with 1 call rolled up. Removed as too old: 1 call."
-    assert summary["removed"] == {"calls": 1}
+    call(registry["resend"], NOW - timedelta(hours=50))
+    with time_machine.travel(NOW, tick=False):
+        summary = schedule.BY_NAME["metrics-rollup"].work()
+    assert summary["message"] == "50 hours with 1 call rolled up. 1 day merged. Removed as too old: 1 call."
+    assert (summary["days"], summary["removed"]) == (1, {"calls": 1})
