@@ -11,7 +11,6 @@ import brotli
 import pytest
 from django.conf import settings
 from django.http import Http404, QueryDict
-from django.template.loader import render_to_string
 from django.test import Client
 from django.utils import timezone
 from guardian.shortcuts import assign_perm
@@ -130,17 +129,6 @@ def test_days_are_those_of_utc(registry: dict[str, Integration]) -> None:
     call(registry["resend"], timedelta(hours=9, minutes=38))
     found = traffic.read([registry["resend"].pk], RANGES["90d"], mark=None, now=NOW)
     assert [at.isoformat()[:16] for at in sorted(found.by_time)] == ["2026-11-24T00:00", "2026-11-25T00:00"]
-
-
-@pytest.mark.parametrize("zone", ["Africa/Johannesburg", "America/Los_Angeles"])
-def test_a_daily_chart_names_its_days_as_utc_does(zone: str) -> None:
-    day = datetime(2026, 11, 24, tzinfo=UTC)
-    with timezone.override(zone):
-        chart = drawing.chart([day], {day: Metrics(4, 120.4, 25.0, 1)}, step=86_400, percentiles=False)
-        page = render_to_string("components/metric_chart.html", {"chart": chart, "id": "chart"})
-    assert json.loads(chart.data)["zone"] == "UTC"
-    assert "<td>24 Nov 2026</td>" in page
-    assert "Days begin at midnight UTC." in page
 
 
 def test_availability_of_several_weighs_each_by_what_is_known_of_it() -> None:

@@ -1,5 +1,6 @@
 """Days are their hours, merged: no less and no older, and read instead of them where that is exact."""
 
+import json
 import random
 import threading
 from collections.abc import Callable
@@ -10,11 +11,14 @@ from typing import Any
 import pytest
 from django.db import connection
 from django.http import HttpResponse
+from django.template.loader import render_to_string
 from django.test import Client
+from django.utils import timezone
 
 from healthchecks import board as boards
-from healthchecks import figures, histogram, prune, rollups, traffic
+from healthchecks import drawing, figures, histogram, prune, rollups, traffic
 from healthchecks.asked import Asked
+from healthchecks.figures import Metrics
 from healthchecks.models import DailyRollup, MetricRollup, RolledDay, RolledHour
 from healthchecks.rollups import ALL, DAY, HOUR, Days
 from healthchecks.traffic import RANGES, Endpoint, Traffic
@@ -356,6 +360,17 @@ def test_a_day_after_the_mark_is_not_read(registry: Registry) -> None:
     rollups.roll(now=NOW)
     found = traffic.read([registry["resend"].pk], QUARTER, mark=mark, days=newest(), now=NOW)
     assert found.whole.requests == 300
+
+
+@pytest.mark.parametrize("zone", ["Africa/Johannesburg", "America/Los_Angeles"])
+def test_a_daily_chart_names_its_days_as_utc_does(zone: str) -> None:
+    day = datetime(2026, 11, 24, tzinfo=UTC)
+    with timezone.override(zone):
+        chart = drawing.chart([day], {day: Metrics(4, 120.4, 25.0, 1)}, step=86_400, percentiles=False)
+        page = render_to_string("components/metric_chart.html", {"chart": chart, "id": "chart"})
+    assert json.loads(chart.data)["zone"] == "UTC"
+    assert "<td>24 Nov 2026</td>" in page
+    assert "Days begin at midnight UTC." in page
 
 
 # --- How many are read -----------------------------------------------------------------------------------------------
