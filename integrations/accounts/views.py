@@ -23,7 +23,11 @@ from integrations import activity, actor, pages
 from integrations.accounts import account as accounts
 from integrations.accounts import tokens
 from integrations.accounts.models import ApiToken, User
+from integrations.api import limits
 from integrations.pages import PageRequest
+
+PASSWORD_TRIES, PASSWORD_WINDOW = 10, 900
+"""So many a person may try to change theirs, in so many seconds."""
 
 
 @method_decorator(login_not_required, name="dispatch")
@@ -91,7 +95,11 @@ def account(request: PageRequest) -> HttpResponse:
 @require_POST
 @pages.requires(None)
 def change_password(request: PageRequest) -> HttpResponse:
-    """They stay signed in here, and are signed out everywhere else."""
+    """They stay signed in here and nowhere else. Who found a session open may not guess for long."""
+    tries, left = limits.hit(f"rate:password:{request.user.pk}", PASSWORD_WINDOW)
+    if tries > PASSWORD_TRIES:
+        text = _("Try again in {n} s.").format(n=left)
+        return pages.answer(request, title=_("Too many tries"), text=text, tone="warning", back="account")
     form = PasswordChangeForm(request.user, request.POST)
     if not accounts.change_password(form, actor=actor.of(request), now=timezone.now()):
         return _account(request, form)

@@ -140,3 +140,13 @@ def test_a_time_zone_that_this_machine_does_not_know_locks_nobody_out(client: Cl
         User.objects.filter(pk=bob.pk).update(time_zone=zone)
         client.force_login(bob)
         assert client.get(ACCOUNT).status_code == 200
+
+
+def test_the_old_password_is_not_guessed_for_long(client: Client, alice: User) -> None:
+    """By somebody who found the session open: then not even the right one is taken for a while."""
+    client.force_login(alice)
+    for _ in range(10):
+        assert "Too many tries" not in changed(client, old_password="a guess")
+    assert "Too many tries" in changed(client)
+    alice.refresh_from_db()
+    assert alice.check_password(PASSWORD)
