@@ -102,7 +102,8 @@ on("DOMContentLoaded", () => setTimeout(() => toasts()?.append(...toasts().child
 
 // Empty fields stay out of the address bar.
 on("htmx:config:request", (event) => {
-  const { method, body } = event.detail.ctx.request;
+  const { method, body, headers } = event.detail.ctx.request;
+  if (event.detail.ctx.sourceEvent?.type === "every") headers["X-Poll"] = "1"; // nobody did anything (accounts/sessions.py)
   if (method === "GET") for (const name of new Set(body.keys())) if (!body.getAll(name).some(Boolean)) body.delete(name);
 });
 

@@ -21,7 +21,7 @@ from django_htmx.http import HttpResponseClientRedirect
 
 from integrations import activity, actor, pages
 from integrations.accounts import account as accounts
-from integrations.accounts import tokens
+from integrations.accounts import sessions, tokens
 from integrations.accounts.models import ApiToken, User
 from integrations.api import limits
 from integrations.pages import PageRequest
@@ -46,6 +46,7 @@ class Login(LoginView):
 
     def form_valid(self, form: AuthenticationForm) -> HttpResponse:
         response = super().form_valid(form)
+        sessions.begin(self.request, now=timezone.now())
         activity.record(actor=actor.of(self.request), action="login")
         return response
 

@@ -435,6 +435,19 @@ def test_polls_rest_while_paused_or_out_of_sight(enter: Enter, quiet_page: Page,
         poll(page)
 
 
+def test_a_poll_says_that_nobody_did_anything(enter: Enter, quiet_page: Page, alice: User) -> None:
+    """Or a page that was left open would keep its session for ever."""
+    quiet_page.clock.install()
+    page = enter(alice, OVERVIEW)
+    with page.expect_request(re.compile(f"{OVERVIEW}$")) as asked:
+        poll(page)
+    assert asked.value.headers["x-poll"] == "1"
+    with page.expect_request(re.compile("q=zoho")) as asked:
+        page.get_by_role("searchbox").fill("zoho")
+        page.clock.run_for(500)
+    assert "x-poll" not in asked.value.headers
+
+
 def test_a_server_that_does_not_answer_is_told_beside_live(enter: Enter, quiet_page: Page, alice: User) -> None:
     quiet_page.clock.install()
     page = enter(alice, OVERVIEW)
