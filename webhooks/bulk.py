@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Self
 from uuid import UUID
 
@@ -49,8 +49,8 @@ class Counted:
         """As the page's own form brings it back; None for anything else."""
         try:
             at = parse_datetime(told.get("counted_at", ""))
-            return cls(at, int(told.get("counted", ""))) if at and at.tzinfo else None
-        except ValueError:
+            return cls(at.astimezone(UTC), int(told.get("counted", ""))) if at and at.tzinfo else None
+        except (ValueError, OverflowError):
             return None
 
     def pin(self, chosen: Selection) -> Selection:

@@ -187,6 +187,8 @@ def test_what_becomes_fit_while_it_runs_is_not_among_them(client, alice, hooks):
         {"counted": "1", "counted_at": "2026-01-01T00:00"},
         {"counted": "1", "counted_at": "y"},
         {"counted": "1", "counted_at": "2026-13-01T00:00:00Z"},
+        {"counted": "1", "counted_at": "0001-01-01T00:00:00+14:00"},
+        {"counted": "1", "counted_at": "9999-12-31T23:59:59-14:00"},
     ],
 )
 def test_a_yes_to_nothing_that_was_counted_begins_nothing(client, alice, hooks, told):
