@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from django.contrib.auth.models import AnonymousUser
@@ -22,11 +23,12 @@ VENDOR = "Zoho"
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """`receiver` is where its webhooks come in."""
+    """`receiver` is where its webhooks come in; `may_run`: whether the reader may try now what waits of it."""
 
     integration: Integration
     waiting: Waiting
     receiver: UUID | None = None
+    may_run: bool = False
 
     @property
     def gave_up(self) -> str:
@@ -39,15 +41,23 @@ class Line:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Queue:
-    """`lines` are those of which anything waits or gave up, what is tried next first; `may_run`: whether the reader
-    may try any of it now."""
+    """`lines` are those of which anything waits or gave up, what is tried next first."""
 
     lines: tuple[Line, ...]
-    may_run: bool
 
     @property
     def due(self) -> int:
         return sum(line.waiting.due for line in self.lines)
+
+    @property
+    def theirs(self) -> int:
+        """How many of those that are due the reader may try now."""
+        return sum(line.waiting.due for line in self.lines if line.may_run)
+
+    @property
+    def of_others(self) -> str:
+        """The names of those of which something is due that the reader may not try."""
+        return ", ".join(line.integration.name for line in self.lines if line.waiting.due and not line.may_run)
 
     @property
     def exhausted(self) -> int:
@@ -81,9 +91,12 @@ def address(user: User) -> str:
 def read(user: User) -> Queue | None:
     """None for who may read none of these integrations."""
     of_it = Webhook.objects.filter(integration=OuterRef("pk")).values("pk")[:1]
-    rows = {row.pk: row for row in theirs(user, Perm.READ).annotate(receiver=Subquery(of_it)).order_by("name")}
+    of_vendor: QuerySet[Any] = theirs(user, Perm.READ).order_by("name")
+    of_vendor = of_vendor.annotate(receiver=Subquery(of_it), may_run=permissions.held(user, Perm.CRON_TRIGGER))
+    rows = {row.pk: row for row in of_vendor}
     if not rows:
         return None
-    lines = [Line(rows[pk], waiting, rows[pk].receiver) for pk, waiting in retry.by_integration(list(rows)).items()]
+    waiting = retry.by_integration(list(rows))
+    lines = [Line(row, waiting[pk], row.receiver, row.may_run) for pk, row in rows.items() if pk in waiting]
     lines.sort(key=lambda line: (line.waiting.next_at is None, line.waiting.next_at, line.integration.name))
-    return Queue(lines=tuple(lines), may_run=theirs(user, Perm.CRON_TRIGGER).exists())
+    return Queue(lines=tuple(lines))

@@ -13,6 +13,7 @@ from integrations.models import Activity
 from tests.api.test_webhooks_retry_queue import LATER, answers, failed_forward, log, nobody_is_woken
 from webhooks import queue
 from webhooks.models import Webhook, WebhookLog
+from webhooks.services import retry
 
 __all__ = ["answers", "nobody_is_woken"]  # fixtures
 
@@ -121,6 +122,41 @@ def test_a_grant_on_one_sees_and_drives_that_one(client, charlie, registry, answ
     assert client.post(PAGE, headers=HTMX).status_code == 200
     statuses = dict(WebhookLog.objects.values_list("pk", "status"))
     assert (statuses[mine.pk], statuses[others.pk]) == ("processed", "failed")
+
+
+def test_what_waits_of_others_is_not_offered_not_counted_and_named_when_it_is_asked_for(
+    client, charlie, registry, answers
+):
+    for slug in ("zoho-crm", "zoho-sign"):
+        assign_perm("integrations.read", charlie, registry[slug])
+    assign_perm("integrations.cron:trigger", charlie, registry["zoho-crm"])
+    log(receiver("zoho-sign"))
+    log(receiver("zoho-sign"))
+    client.force_login(charlie)
+    page = client.get(PAGE).content.decode()
+    assert "2 are due for another try" in page
+    assert "Try them now" not in page
+    said = client.post(PAGE, headers=HTMX).content.decode()
+    assert "You may not try now what waits of Zoho Sign." in said
+    assert "Nothing waits" not in said
+    mine = log(receiver("zoho-crm"))
+    page = client.get(PAGE).content.decode()
+    assert "3 are due for another try" in page
+    assert "You may try 1 of them now, none of Zoho Sign." in page
+    assert "Try them now" in page
+    Webhook.objects.filter(pk=mine.webhook_id).update(is_active=False)
+    said = client.post(PAGE, headers=HTMX).content.decode()
+    assert "Nothing waits that could be tried" in said
+    assert "You may not try now what waits of Zoho Sign." in said
+
+
+def test_what_succeeded_and_what_failed_again_is_told_each_in_a_sentence(web, answers, monkeypatch):
+    log(receiver("zoho-crm"))
+    said = web.post(PAGE, headers=HTMX).content.decode()
+    assert "1 succeeded." in said
+    assert "failed again" not in said
+    monkeypatch.setattr(retry, "run", lambda *_, **__: retry.Done(processed=3, succeeded=2, failed=1))
+    assert "2 succeeded. 1 failed again." in web.post(PAGE, headers=HTMX).content.decode()
 
 
 def test_its_queries_stay_few(web, django_assert_max_num_queries):

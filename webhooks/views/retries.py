@@ -32,12 +32,29 @@ def _try(request: PageRequest, run: retry.Work) -> HttpResponse:
         pages.demand(request, Perm.CRON_TRIGGER)
     done = retry.run(mine, work=run, actor=actor.of(request))
     if not done.processed:
-        text = _(
-            "Nothing waits that could be tried: what a worker has in its hands, or what is switched off, is left."
-        )
+        text = _why_not(request)
         return pages.answer(request, title=_("Nothing was tried"), text=text, tone="info", back="retry-queue")
     title = ngettext("{n} was tried once more", "{n} were tried once more", done.processed).format(n=done.processed)
-    text = _("{succeeded} succeeded, {failed} failed again.").format(succeeded=done.succeeded, failed=done.failed)
-    return pages.answer(
-        request, title=title, text=text, tone="warning" if done.failed else "success", back="retry-queue"
-    )
+    tone = "warning" if done.failed else "success"
+    return pages.answer(request, title=title, text=_outcome(done), tone=tone, back="retry-queue")
+
+
+def _why_not(request: PageRequest) -> str:
+    found, told = queues.read(request.user), []
+    others = found.of_others if found else ""
+    if not others or (found and found.theirs):
+        told.append(
+            _("Nothing waits that could be tried: what a worker has in its hands, or what is switched off, is left.")
+        )
+    if others:
+        told.append(_("You may not try now what waits of {names}.").format(names=others))
+    return " ".join(told)
+
+
+def _outcome(done: retry.Done) -> str:
+    told = []
+    if done.succeeded:
+        told.append(ngettext("{n} succeeded.", "{n} succeeded.", done.succeeded).format(n=done.succeeded))
+    if done.failed:
+        told.append(ngettext("{n} failed again.", "{n} failed again.", done.failed).format(n=done.failed))
+    return " ".join(told)
