@@ -1,5 +1,6 @@
 """The feed in a real browser: what came meanwhile is told and moves nothing, keys, choosing several, a test."""
 
+import re
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -213,3 +214,25 @@ def test_from_the_receiver_to_whose_the_time_is_and_to_a_table(
     with page.expect_download() as began:
         page.get_by_role("link", name="Export CSV").click()
     assert began.value.suggested_filename == "forwards-resend.csv"
+
+
+def test_the_retry_queue_is_live_and_tells_on_a_phone_what_is_tried_next(
+    enter: Enter, quiet_page: Page, alice: User, logs: list[WebhookLog]
+) -> None:
+    quiet_page.clock.install()
+    page = enter(alice, f"{FEED}/retry-queue")
+    live, updated = page.get_by_role("button", name="Live"), page.locator("#updated")
+    expect(live).to_be_visible()
+    expect(page.locator("#live")).to_contain_text("Nothing waits")
+    hook = Webhook.objects.get(integration__slug="zoho-crm")
+    WebhookLogFactory(webhook=hook, status="failed", due_at=timezone.now() + timedelta(minutes=90))
+    updated.evaluate("(one) => (one.textContent = 'a while ago')")
+    poll(page)
+    expect(page.locator("#queue-zoho-crm")).to_be_visible()
+    expect(updated).to_have_text(re.compile(r"^\d\d:\d\d:\d\d$"))
+    live.click()
+    page.set_viewport_size({"width": 390, "height": 844})
+    expect(page.locator("#queue-zoho-crm").get_by_text("next try in")).to_be_visible()
+    WebhookLog.objects.filter(webhook=hook).delete()
+    poll(page)
+    expect(page.locator("#queue-zoho-crm")).to_be_visible()

@@ -59,6 +59,21 @@ def test_it_stands_on_the_page_of_jobs_as_a_card(web):
     assert "Try them now" in card
 
 
+def test_it_tells_when_it_was_last_updated_on_its_own_page_alone(web):
+    page = web.get(PAGE).content.decode()
+    assert 'data-action="live"' in page
+    at = {"HX-Current-URL": f"http://testserver{PAGE}?x=1"}
+    assert 'hx-target="#updated"' in web.get(PAGE, headers=HTMX | at).content.decode()
+    at = {"HX-Current-URL": f"http://testserver{JOBS}"}
+    assert 'hx-target="#updated"' not in web.get(PAGE, headers=HTMX | at).content.decode()
+
+
+def test_on_a_phone_the_next_try_stands_under_the_name(web):
+    log(receiver("zoho-crm"))
+    name = web.get(PAGE).content.decode().split('<th scope="row"')[1].split("</th>")[0]
+    assert re.search(r'sm:hidden">next try <time [^>]+>in ', name)
+
+
 def test_what_gave_up_leads_to_the_failed_events_or_where_forwards_alone_did_to_these(web):
     crm, sign, desk = receiver("zoho-crm"), receiver("zoho-sign"), receiver("zoho-desk")
     log(crm, due_at=None)

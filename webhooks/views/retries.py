@@ -1,5 +1,7 @@
 """Zoho's retry queue: a page, and a card on the page of scheduled jobs."""
 
+from urllib.parse import urlsplit
+
 from django.http import Http404, HttpResponse
 from django.utils import timezone
 from django.utils.translation import gettext as _
@@ -22,8 +24,9 @@ def queue(request: PageRequest, run: retry.Work) -> HttpResponse:
     found = queues.read(request.user)
     if found is None:
         raise Http404
+    here = urlsplit(request.htmx.current_url or "").path == request.path
     shown = {"queue": found, "now": timezone.now()}
-    return pages.render_page(request, "webhooks/retry_queue.html", shown, fragment="card")
+    return pages.render_page(request, "webhooks/retry_queue.html", shown, fragment="live" if here else "card")
 
 
 def _try(request: PageRequest, run: retry.Work) -> HttpResponse:
