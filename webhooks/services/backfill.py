@@ -80,9 +80,11 @@ class Filled:
         )
         told = [words.format(n=f"{self.number:,}", kinds=kinds)]
         if self.left:
-            told.append(_("{n} more come in with the next run.").format(n=f"{self.left:,}"))
+            words = ngettext("{n} more comes in with the next run.", "{n} more come in with the next run.", self.left)
+            told.append(words.format(n=f"{self.left:,}"))
         if self.refused:
-            told.append(_("{n} could not be stored.").format(n=f"{self.refused:,}"))
+            words = ngettext("{n} could not be stored.", "{n} could not be stored.", self.refused)
+            told.append(words.format(n=f"{self.refused:,}"))
         if self.unread:
             words = _("From {begin} to {end} too much happened to be compared: have Zoho send it again.")
             told.append(words.format(begin=shown(self.unread[0]), end=shown(self.unread[1])))
