@@ -105,6 +105,22 @@ def demand(request: PageRequest, perm: Perm, integration: Integration | None = N
         raise _refusal(request, perm, integration)
 
 
+def unsure(request: PageRequest) -> bool:
+    """Whether nobody was asked yet: the page with the button could not, for want of scripts."""
+    return not request.htmx and "sure" not in request.POST
+
+
+def ask(
+    request: PageRequest, *, title: str, text: str, yes: str, place: str, back: str, danger: bool = False
+) -> HttpResponse:
+    """A page that asks what a dialog would have; its yes comes to the same address, with `sure`.
+
+    `place` and `back` are the name and the path of the page that has the button.
+    """
+    shown = {"title": title, "text": text, "yes": yes, "place": place, "back": back, "danger": danger}
+    return render(request, "sure.html", shown)
+
+
 def answer(request: PageRequest, *, title: str, text: str = "", tone: str = "success", back: str) -> HttpResponse:
     """Say what an action did: to htmx as a toast, after which the page refreshes; otherwise as a message on the page
     where the button was, or on `back` if that can't be told.

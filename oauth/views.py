@@ -1,11 +1,12 @@
 """The pages of OAuth: all tokens, the story of one, what can be done about it, and the way to a provider and back."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from urllib.parse import urlsplit
 
 from django.contrib.auth.decorators import login_not_required
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_POST
@@ -35,7 +36,7 @@ def index(request: PageRequest) -> HttpResponse:
     due = tokens.due(lines, now)
     shown = {
         "lines": lines, "trouble": tokens.in_trouble(lines), "due": due, "now": now,
-        "due_names": ", ".join(line.integration.name for line in due),
+        "due_names": _names(due),
         "lanes": tokens.lanes(lines, span, now), "span": span, "spans": tokens.SPANS.values(), "width": tokens.WIDTH,
     }  # fmt: skip
     return pages.render_page(request, "oauth/tokens.html", shown, fragment="live")
@@ -59,7 +60,11 @@ def story(request: PageRequest, slug: str) -> HttpResponse:
 @require_POST
 @pages.requires(Perm.OAUTH_REFRESH)
 def refresh_all(request: PageRequest, look_at: LookAt) -> HttpResponse:
-    """Renew what expires soon, of those that the reader may renew."""
+    """Renew what expires soon, of those that the reader may renew, once somebody is sure."""
+    if pages.unsure(request) and (names := _expiring(request)):
+        title, text = _("Refresh all that expire soon?"), _("{names}: each is asked for a new token.")
+        place, back, text = _("OAuth tokens"), reverse("oauth:tokens"), text.format(names=names)
+        return pages.ask(request, title=title, text=text, yes=_("Refresh"), place=place, back=back)
     among = list(permissions.visible(request.user, Perm.OAUTH_REFRESH))
     done = services.refresh_all(among=among, actor=actor.of(request))
     for integration in among:
@@ -70,6 +75,16 @@ def refresh_all(request: PageRequest, look_at: LookAt) -> HttpResponse:
         return pages.answer(request, title=_("Not all were renewed"), text=words, tone="warning", back="oauth:tokens")
     title = _("Renewed") if done["refreshed"] else _("Nothing expires soon")
     return pages.answer(request, title=title, text=words, back="oauth:tokens")
+
+
+def _expiring(request: PageRequest) -> str:
+    """The names of those that would be renewed, as the page tells them."""
+    now = timezone.now()
+    return _names(tokens.due(tokens.lines(request.user, now), now))
+
+
+def _names(lines: Iterable[tokens.Line]) -> str:
+    return ", ".join(line.integration.name for line in lines)
 
 
 @require_POST

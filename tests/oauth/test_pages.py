@@ -282,6 +282,18 @@ def test_all_that_expire_are_renewed_at_once(
     assert b"Nothing expires soon" in client.post(f"{PAGE}/refresh", headers=HTMX).content
 
 
+def test_without_scripts_renewing_all_that_expire_asks_first(client: Client, alice: User, crm: Integration) -> None:
+    client.force_login(alice)
+    assert client.post(f"{PAGE}/refresh").headers["Location"] == PAGE  # nothing to ask about
+    soon_over(crm)
+    asked = client.post(f"{PAGE}/refresh").content.decode()
+    assert "Refresh all that expire soon?" in asked
+    assert "Zoho CRM: each is asked for a new token." in asked
+    assert not TokenEvent.objects.filter(kind="refreshed").exists()
+    assert client.post(f"{PAGE}/refresh", {"sure": "yes"}).headers["Location"] == PAGE
+    assert TokenEvent.objects.filter(kind="refreshed").exists()
+
+
 def test_what_could_not_be_renewed_is_named_with_the_reason(
     client: Client, alice: User, crm: Integration, sandbox: Any
 ) -> None:

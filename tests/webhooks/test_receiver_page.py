@@ -213,9 +213,29 @@ def test_it_can_be_paused_and_resumed(client, alice, hooks, secrets):
     assert "Resend Email is paused" in post(client, hook, "switch")
     assert not Webhook.objects.get(pk=hook.pk).is_active
     assert "events are stored and wait" in said(of(client, hook))
-    assert "Resend Email receives again 1 that waited run now." in post(client, hook, "switch", on="yes")
+    assert "Resend Email receives again 1 that waited runs now." in post(client, hook, "switch", on="yes")
     assert Webhook.objects.get(pk=hook.pk).is_active
     assert Activity.objects.filter(action="webhook_changed").count() == 2
+
+
+def test_resuming_what_had_nothing_waiting_says_so(client, alice, hooks, secrets):
+    client.force_login(alice)
+    post(client, hooks["resend"], "switch")
+    assert "Resend Email receives again Nothing had waited." in post(client, hooks["resend"], "switch", on="yes")
+
+
+def test_without_scripts_pausing_asks_first_and_resuming_does_not(client, alice, hooks, secrets):
+    hook = hooks["resend"]
+    here = f"{FEED}/{hook.pk}"
+    client.force_login(alice)
+    page = client.post(f"{here}/switch").content.decode()
+    assert "Pause Resend Email?" in page
+    assert f'action="{here}/switch"' in page
+    assert Webhook.objects.get(pk=hook.pk).is_active
+    assert client.post(f"{here}/switch", {"sure": "yes"}).headers["Location"] == here
+    assert not Webhook.objects.get(pk=hook.pk).is_active
+    client.post(f"{here}/switch", {"on": "yes"})
+    assert Webhook.objects.get(pk=hook.pk).is_active
 
 
 def test_its_rhythm_and_its_retention_can_be_set_and_given_back(client, alice, hooks):
@@ -270,6 +290,16 @@ def test_what_proves_genuine_is_released(client, alice, hooks, kept):
     assert "Released" in of(client, hooks["resend"], "refused")
 
 
+def test_without_scripts_judging_all_again_asks_first_and_judging_one_does_not(client, alice, hooks, secrets, kept):
+    here = f"{FEED}/{hooks['resend'].pk}"
+    client.force_login(alice)
+    assert "Judge it again?" in client.post(f"{here}/judge").content.decode()
+    assert Refusal.objects.get(pk=kept.pk).released_at is None
+    assert client.post(f"{here}/judge", {"sure": "yes"}).headers["Location"] == f"{here}?tab=refused"
+    assert Refusal.objects.get(pk=kept.pk).released_at
+    assert client.post(f"{here}/judge", {"refusal": str(kept.pk)}).status_code == 302
+
+
 def test_without_a_secret_nothing_is_judged(client, alice, hooks, kept, monkeypatch):
     monkeypatch.delenv("RESEND_WEBHOOK_SECRET")
     client.force_login(alice)
@@ -311,9 +341,13 @@ def test_forwarding_that_was_stopped_goes_on(client, alice, hooks):
     hook.save()
     forward(hook, status="stopped")
     client.force_login(alice)
-    assert "it is gone. 1 wait." in said(of(client, hook, "forwards"))
-    assert "Forwarding goes on 1 that waited go now." in post(client, hook, "resume")
+    assert "it is gone. 1 waits." in said(of(client, hook, "forwards"))
+    assert "Forwarding goes on 1 that waited goes now." in post(client, hook, "resume")
     assert "Not resumed" in post(client, hook, "resume")
+    Webhook.objects.filter(pk=hook.pk).update(forward_stopped_at=timezone.now())
+    Forward.objects.all().delete()
+    assert "it is gone. 0 wait." in said(of(client, hook, "forwards"))
+    assert "Forwarding goes on Nothing had waited." in post(client, hook, "resume")
 
 
 # --- What its provider has -------------------------------------------------------------------------------------------

@@ -251,6 +251,20 @@ def test_one_that_runs_can_be_stopped(client, alice, hooks):
     assert "Not stopped" in client.post(f"{MANY}/{batch.pk}/cancel", headers=HTMX).content.decode()
 
 
+def test_without_scripts_stopping_one_asks_first(client, alice, hooks):
+    event(hooks["resend"], status="failed")
+    client.force_login(alice)
+    confirm(client, "?integration=resend")
+    batch = ReplayBatch.objects.get()
+    replay.run_due()
+    assert "Stop this replay?" in client.post(f"{MANY}/{batch.pk}/cancel").content.decode()
+    batch.refresh_from_db()
+    assert batch.status != ReplayBatch.Status.CANCELLED
+    told = client.post(f"{MANY}/{batch.pk}/cancel", {"sure": "yes"}, follow=True)
+    assert told.redirect_chain == [(f"{MANY}/{batch.pk}", 302)]
+    assert "1 that had not been tried yet was taken back." in told.content.decode()
+
+
 def test_what_is_no_id_is_not_found(client, alice, hooks):
     client.force_login(alice)
     assert client.post(MANY, {"log": ["x"]}).status_code == 404

@@ -112,9 +112,12 @@ def test_what_is_switched_off_is_not_tried_and_that_is_said(web):
     assert "Nothing was tried" in web.post(PAGE, headers=HTMX).content.decode()
 
 
-def test_without_scripts_it_leads_back(web, answers):
-    log(receiver("zoho-crm"))
-    assert web.post(PAGE).headers["Location"] == PAGE
+def test_without_scripts_it_asks_first_and_leads_back(web, answers):
+    row = log(receiver("zoho-crm"))
+    assert "Try now what waits?" in web.post(PAGE).content.decode()
+    assert WebhookLog.objects.get(pk=row.pk).status == "failed"
+    assert web.post(PAGE, {"sure": "yes"}).headers["Location"] == PAGE
+    assert WebhookLog.objects.get(pk=row.pk).status == "processed"
 
 
 def test_who_reads_no_zoho_integration_learns_of_no_queue(client, charlie, registry):

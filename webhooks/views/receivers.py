@@ -10,9 +10,10 @@ from uuid import UUID
 from django import forms
 from django.http import Http404, HttpResponse, StreamingHttpResponse
 from django.shortcuts import get_object_or_404
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext_lazy, ngettext
 from django.views.decorators.http import require_GET, require_POST
 
 from integrations import actor, pages, permissions
@@ -110,18 +111,27 @@ def change(request: PageRequest, webhook_id: UUID) -> HttpResponse:
 @require_POST
 @pages.requires(Perm.READ)
 def switch(request: PageRequest, webhook_id: UUID, wake: Wake) -> HttpResponse:
-    """Off: what comes is stored and waits. On: what waited runs now."""
+    """Off, once somebody is sure: what comes is stored and waits. On: what waited runs now."""
     webhook, on = _managed(request, webhook_id), request.POST.get("on") == "yes"
+    if not on and pages.unsure(request):
+        return _ask_to_pause(request, webhook)
     changed = settings.change(webhook, actor=actor.of(request), wanted={"is_active": on})
-    name = webhook.integration.name
+    name, back = webhook.integration.name, _page(webhook)
     if not on:
         title, text = _("{name} is paused").format(name=name), _("What comes is stored and waits until it is resumed.")
-        return pages.answer(request, title=title, text=text, back=BACK)
+        return pages.answer(request, title=title, text=text, back=back)
     wake()
-    text = _("Its integration is switched off, so events still wait.")
-    if changed.held is not None:
-        text = _("{n} that waited run now.").format(n=f"{changed.held:,}")
-    return pages.answer(request, title=_("{name} receives again").format(name=name), text=text, back=BACK)
+    title, text = _("{name} receives again").format(name=name), _running(changed.held)
+    return pages.answer(request, title=title, text=text, back=back)
+
+
+def _running(held: int | None) -> str:
+    """What becomes of the `held` events that waited; None: they wait still."""
+    if held is None:
+        return _("Its integration is switched off, so events still wait.")
+    if not held:
+        return _("Nothing had waited.")
+    return ngettext("{n} that waited runs now.", "{n} that waited run now.", held).format(n=f"{held:,}")
 
 
 # --- Judging again, forwards -----------------------------------------------------------------------------------------
@@ -130,11 +140,17 @@ def switch(request: PageRequest, webhook_id: UUID, wake: Wake) -> HttpResponse:
 @require_POST
 @pages.requires(Perm.READ)
 def judge(request: PageRequest, webhook_id: UUID, wake: Wake, go_on: Wake) -> HttpResponse:
-    """All that was refused, or the one that is named."""
+    """All that was refused, once somebody is sure, or the one that is named."""
     webhook = _managed(request, webhook_id)
     route = receive.routes().get(webhook.webhook_url)
     if (unset := state.unset(webhook)) or route is None:
         return _refused(request, _("Nothing can be judged"), reverify.unprovable(unset))
+    if "refusal" not in request.POST and pages.unsure(request):
+        return _ask_to_judge(request, webhook)
+    return _judged(request, webhook, route, wake, go_on)
+
+
+def _judged(request: PageRequest, webhook: Webhook, route: receive.Route, wake: Wake, go_on: Wake) -> HttpResponse:
     chosen = [_uuid(request.POST["refusal"])] if "refusal" in request.POST else None
     try:
         done = reverify.ask(route, actor=actor.of(request), now=timezone.now(), chosen=chosen)
@@ -144,8 +160,8 @@ def judge(request: PageRequest, webhook_id: UUID, wake: Wake, go_on: Wake) -> Ht
         wake()
     if done.due_at:
         go_on()
-    tone = "success" if done.released else "info"
-    return pages.answer(request, title=_("Judged again"), text=reverify.words(done), tone=tone, back=BACK)
+    tone, back = "success" if done.released else "info", _page(webhook, "refused")
+    return pages.answer(request, title=_("Judged again"), text=reverify.words(done), tone=tone, back=back)
 
 
 @require_POST
@@ -157,7 +173,9 @@ def resume(request: PageRequest, webhook_id: UUID, wake: Wake) -> HttpResponse:
     except (forward.NotForwarding, forward.NotStopped) as error:
         return _refused(request, _("Not resumed"), str(error))
     wake()
-    text = _("{n} that waited go now.").format(n=f"{number:,}")
+    text = _("Nothing had waited.")
+    if number:
+        text = ngettext("{n} that waited goes now.", "{n} that waited go now.", number).format(n=f"{number:,}")
     return pages.answer(request, title=_("Forwarding goes on"), text=text, back=BACK)
 
 
@@ -217,6 +235,31 @@ def _managed(request: PageRequest, pk: UUID) -> Webhook:
     webhook = _visible(request, pk)
     pages.demand(request, Perm.MANAGE, webhook.integration)
     return webhook
+
+
+def _page(webhook: Webhook, tab: str = "") -> str:
+    return reverse("webhooks:receiver", args=[webhook.pk], query={"tab": tab} if tab else None)
+
+
+def _ask(request: PageRequest, webhook: Webhook, *, title: str, text: str, yes: str, tab: str = "") -> HttpResponse:
+    name, back = webhook.integration.name, _page(webhook, tab)
+    return pages.ask(request, title=title, text=text, yes=yes, place=name, back=back)
+
+
+def _ask_to_pause(request: PageRequest, webhook: Webhook) -> HttpResponse:
+    title = _("Pause {name}?").format(name=webhook.integration.name)
+    text = _("What comes is still verified, stored and answered with 200, and waits until it is resumed.")
+    return _ask(request, webhook, title=title, text=text, yes=_("Pause"))
+
+
+def _ask_to_judge(request: PageRequest, webhook: Webhook) -> HttpResponse:
+    number = state.read(webhook, now=timezone.now()).counts.refused_open
+    title = ngettext("Judge it again?", "Judge all {number} again?", number).format(number=f"{number:,}")
+    text = _(
+        "Each is judged with the secrets of now. What proves genuine is released: it is stored and processed as if it "
+        "had just come."
+    )
+    return _ask(request, webhook, title=title, text=text, yes=_("Judge again"), tab="refused")
 
 
 def _refused(request: PageRequest, title: str, text: str) -> HttpResponse:

@@ -13,7 +13,7 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext_lazy, ngettext
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from integrations import actor, ids, pages, permissions
@@ -151,12 +151,21 @@ def batch(request: PageRequest, batch_id: UUID) -> HttpResponse:
 @require_POST
 @pages.requires(Perm.WEBHOOKS_REPLAY)
 def cancel(request: PageRequest, batch_id: UUID) -> HttpResponse:
-    found, back = _batch(request, batch_id), "webhooks:feed"
+    """Once somebody is sure."""
+    found, back = _batch(request, batch_id), reverse("webhooks:batch", args=[batch_id])
+    if pages.unsure(request):
+        title, text = _("Stop this replay?"), _("What was tried stays. What only waits is taken back.")
+        return pages.ask(request, title=title, text=text, yes=_("Stop"), place=_("Replay"), back=back, danger=True)
     try:
         taken_back = replays.cancel(found, actor=actor.of(request), now=timezone.now())
     except replays.NothingToCancel as error:
         return pages.answer(request, title=_("Not stopped"), text=str(error), tone="warning", back=back)
-    text = _("{n} that had not been tried yet were taken back. What was tried stays.").format(n=f"{taken_back:,}")
+    text = ngettext(
+        "{n} that had not been tried yet was taken back. What was tried stays.",
+        "{n} that had not been tried yet were taken back. What was tried stays.",
+        taken_back,
+    )
+    text = text.format(n=f"{taken_back:,}")
     return pages.answer(request, title=_("Replay stopped"), text=text, back=back)
 
 

@@ -18,7 +18,7 @@ from webhooks.services import retry
 @require_http_methods(["GET", "HEAD", "POST"])
 @pages.requires(Perm.READ)
 def queue(request: PageRequest, run: retry.Work) -> HttpResponse:
-    """POST tries now what waits. `run` processes one event; it comes from `config`."""
+    """POST tries now what waits, once somebody is sure. `run` processes one event; it comes from `config`."""
     if request.method == "POST":
         return _try(request, run)
     found = queues.read(request.user)
@@ -33,6 +33,10 @@ def _try(request: PageRequest, run: retry.Work) -> HttpResponse:
     mine = list(queues.theirs(request.user, Perm.CRON_TRIGGER).values_list("pk", flat=True))
     if not mine:
         pages.demand(request, Perm.CRON_TRIGGER)
+    if pages.unsure(request):
+        title, yes = _("Try now what waits?"), _("Try them now")
+        text = _("At most a hundred, the longest waiting first, for some twenty seconds.")
+        return pages.ask(request, title=title, text=text, yes=yes, place=_("Zoho retry queue"), back=request.path)
     done = retry.run(mine, work=run, actor=actor.of(request))
     if not done.processed:
         text = _why_not(request)
