@@ -98,6 +98,10 @@ class Line:
         return self.state.tone or HealthStatus.HEALTHY
 
     @property
+    def can_act(self) -> bool:
+        return self.can_refresh or self.can_connect or self.can_revoke
+
+    @property
     def explained(self) -> str:
         """What is the matter and what to do, nothing twice; "" when all is well."""
         said = self.advice.rstrip(".").lower() in self.words.lower()

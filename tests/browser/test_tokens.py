@@ -13,6 +13,7 @@ from integrations.actor import SYSTEM
 from integrations.models import Integration
 from oauth import flow, services
 from oauth.models import Grant, Token
+from tests.browser.test_pages import TOO_WIDE
 
 pytestmark = [
     pytest.mark.browser,
@@ -66,6 +67,32 @@ def test_automatic_renewal_is_switched_by_the_keyboard(enter: Enter, alice: User
     assert not Token.objects.get(integration=crm).auto_refresh
     expect(switch).not_to_be_checked()
     expect(switch).to_be_focused()  # the refresh that followed took nothing away
+
+
+def test_what_is_offered_on_a_screen_is_offered_on_a_phone(
+    enter: Enter, quiet_page: Page, alice: User, crm: Integration
+) -> None:
+    page = enter(alice, PAGE)
+
+    def offered() -> set[str]:
+        controls = page.locator("#live").locator("button:visible, [role=switch]:visible")
+        return set(controls.evaluate_all("all => all.map((one) => one.getAttribute('aria-label'))"))
+
+    wide = offered()
+    assert wide > {"Zoho CRM renews itself", "Generate new token for Zoho CRM", "Revoke the token of Zoho CRM"}
+    for width in (834, 390):
+        page.set_viewport_size({"width": width, "height": 844})
+        page.reload(wait_until="networkidle")  # the sidebar, which was open, covers it
+        assert offered() == wide
+        assert page.evaluate(TOO_WIDE) == []
+    ids = page.locator("[id]").evaluate_all("all => all.map((one) => one.id)")
+    assert len(ids) == len(set(ids))
+    narrow = page.locator("#actions-zoho-crm")
+    narrow.get_by_role("switch", name="Zoho CRM renews itself").click()
+    expect(page.locator("#toaster")).to_contain_text("Zoho CRM is no longer renewed by itself")
+    narrow.get_by_role("button", name="Revoke the token of Zoho CRM").click()
+    page.locator("#confirm").get_by_role("button", name="Revoke").click()
+    expect(page.locator("#toaster")).to_contain_text("Zoho CRM and Zoho Sign: revoked")
 
 
 def test_in_three_clicks_from_the_overview_to_why_a_refresh_was_refused(
