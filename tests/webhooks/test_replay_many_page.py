@@ -251,6 +251,22 @@ def test_one_that_runs_can_be_stopped(client, alice, hooks):
     assert "Not stopped" in client.post(f"{MANY}/{batch.pk}/cancel", headers=HTMX).content.decode()
 
 
+def test_a_batch_tells_in_one_sentence_of_how_many_by_whom_and_since_when_it_is_over(client, alice, hooks):
+    for _ in range(2):
+        event(hooks["resend"], status="failed")
+    client.force_login(alice)
+    confirm(client, "?integration=resend")
+    batch = ReplayBatch.objects.get()
+
+    def told() -> str:
+        page = client.get(f"{MANY}/{batch.pk}", headers=HTMX).content.decode()
+        return re.sub(r"<[^>]+>", "", page)
+
+    assert "2 events, asked for by alice just now." in told()
+    client.post(f"{MANY}/{batch.pk}/cancel", headers=HTMX)
+    assert "2 events, asked for by alice just now, over just now." in told()
+
+
 def test_without_scripts_stopping_one_asks_first(client, alice, hooks):
     event(hooks["resend"], status="failed")
     client.force_login(alice)
