@@ -35,7 +35,8 @@ class Stretch:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Told:
-    """`counted` 0: nothing came. `capped`: more did, and the newest were looked at."""
+    """`counted` 0: nothing came. `capped`: more did, and the newest were looked at. Not each has a time for each part:
+    the `stretches` say of how many they are."""
 
     counted: int
     capped: bool
@@ -46,6 +47,15 @@ class Told:
     @property
     def drawn(self) -> tuple[Stretch, ...]:
         return tuple(one for one in self.stretches if one.share)
+
+    @property
+    def of_fewer(self) -> str:
+        """Of how many events the parts are, "" where each is of all: "38", or "38 to 41"."""
+        known = sorted({one.counted for one in self.stretches if one.counted})
+        if known in ([], [self.counted]):
+            return ""
+        fewest, most = f"{known[0]:,}", f"{known[-1]:,}"
+        return fewest if fewest == most else _("{fewest} to {most}").format(fewest=fewest, most=most)
 
 
 def tell(webhook: Webhook, *, now: datetime) -> Told:

@@ -40,6 +40,14 @@ def test_it_says_whose_the_time_is():
     )
 
 
+def test_it_says_of_how_many_the_parts_are():
+    assert told(part(1200), part(40)).of_fewer == ""
+    few, fewer = Part(counted=6, p50=1.0), Part(counted=2, p50=1.0)
+    assert told(NONE, few, few).of_fewer == "6"
+    assert told(part(1200), few, fewer).of_fewer == "2 to 7"
+    assert told(NONE).of_fewer == ""
+
+
 def test_the_parts_of_the_bar_follow_each_other_and_fill_it():
     found = told(part(1200), part(40), part(60), part(300))
     assert [one.share for one in found.stretches] == [75.0, 2.5, 3.75, 18.75]
@@ -90,3 +98,8 @@ def test_the_page_tells_it_of_the_last_day(client, alice, registry):
     assert "75 % of the time is Resend Email&#x27;s and the network&#x27;s, 25 % is ours." in page
     assert "Resend Email took 3,000 ms to send it. We took 40 ms to store it." in page
     assert page.count("<rect") >= 4
+    WebhookLogFactory(webhook=hook, status="pending", created_at=at, stored_at=at + timedelta(milliseconds=40))
+    page = plain(client.get(f"{FEED}/{hook.pk}?tab=latency").content.decode())
+    told = "Medians of 1 to 2 of the 2 events of the last 24 hours: the others have no time for that part."
+    assert told in page
+    assert '<th scope="col" class="text-right">Events</th>' in page  # on phones as well
