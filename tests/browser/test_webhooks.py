@@ -130,6 +130,35 @@ def test_keys_move_open_replay_and_search_but_never_while_one_types(
     assert page.locator("#shortcuts").evaluate("template => template.content.querySelectorAll('dt').length") == 4
 
 
+def test_keys_do_the_same_on_the_page_of_the_integration(
+    enter: Enter, quiet_page: Page, alice: User, logs: list[WebhookLog]
+) -> None:
+    quiet_page.clock.install()
+    page = enter(alice, "/admin/integrations/resend?tab=webhooks")
+    page.keyboard.press("j")
+    page.keyboard.press("j")
+    summary = page.locator(f"#log-{logs[1].pk} > summary")
+    expect(summary).to_be_focused()
+    page.keyboard.press("x")
+    bar = page.get_by_role("group", name="Chosen events")
+    expect(bar).to_contain_text("1 chosen")
+    arrive(1)
+    poll(page)
+    expect(page.locator("#tab .row")).to_have_count(31)
+    expect(bar).to_contain_text("1 chosen")
+    expect(page.locator("[name=log]:checked")).to_have_value(str(logs[1].pk))
+    expect(summary).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(page.locator(f"#log-{logs[1].pk}")).to_have_attribute("open", "")
+    page.keyboard.press("r")
+    dialog = page.get_by_role("dialog")
+    expect(dialog.get_by_role("heading", name="Replay this event?")).to_be_visible()
+    page.keyboard.press("Escape")
+    assert page.locator("#shortcuts").evaluate("template => template.content.querySelectorAll('dt').length") == 4
+    bar.get_by_role("button", name="Replay these").click()
+    expect(page.get_by_role("heading", name="Replay 1 event?")).to_be_visible()
+
+
 def test_several_are_chosen_kept_through_a_poll_and_replayed_after_a_question(
     enter: Enter, quiet_page: Page, alice: User, logs: list[WebhookLog]
 ) -> None:
