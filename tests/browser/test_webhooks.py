@@ -265,3 +265,42 @@ def test_the_retry_queue_is_live_and_tells_on_a_phone_what_is_tried_next(
     WebhookLog.objects.filter(webhook=hook).delete()
     poll(page)
     expect(page.locator("#queue-zoho-crm")).to_be_visible()
+
+
+def test_without_scripts_a_receiver_is_paused_after_a_question(
+    without_scripts: Callable[[User, str], Page], alice: User, logs: list[WebhookLog]
+) -> None:
+    hook = logs[0].webhook
+    page = without_scripts(alice, f"{FEED}/{hook.pk}")
+    page.get_by_role("button", name="Pause").click()
+    expect(page.get_by_role("heading", name="Pause Resend Email?")).to_be_visible()
+    page.get_by_role("link", name="Cancel").click()
+    expect(page.get_by_role("heading", level=1)).to_contain_text("Resend Email")
+    page.get_by_role("button", name="Pause").click()
+    page.get_by_role("button", name="Pause").click()
+    expect(page.get_by_text("Resend Email is paused")).to_be_visible()
+    assert page.url.endswith(str(hook.pk))
+    page.get_by_role("button", name="Resume").click()
+    expect(page.get_by_text("Resend Email receives again")).to_be_visible()
+
+
+@pytest.mark.parametrize(("scheme", "width"), [("light", 390), ("dark", 834)])
+def test_neither_a_question_nor_the_events_of_one_stand_in_anybodys_way(
+    enter: Enter, quiet_page: Page, alice: User, logs: list[WebhookLog], scheme: Any, width: int
+) -> None:
+    quiet_page.emulate_media(color_scheme=scheme)
+    quiet_page.set_viewport_size({"width": width, "height": 900})
+
+    def stands_in_nobodys_way() -> None:
+        assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
+        assert page.evaluate(TOO_WIDE) == []
+        found = Axe().run(page, options=RULES)
+        assert found.violations_count == 0, found.generate_report()
+
+    page = enter(alice, "/admin/integrations/resend?tab=webhooks")
+    page.locator("[name=log]").first.check()
+    stands_in_nobodys_way()
+    page = enter(None, f"{FEED}/{logs[0].webhook_id}")
+    page.locator("[formaction$=switch]").evaluate("one => one.form.requestSubmit(one)")  # as without scripts
+    expect(page.get_by_role("heading", name="Pause Resend Email?")).to_be_visible()
+    stands_in_nobodys_way()

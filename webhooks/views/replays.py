@@ -40,7 +40,7 @@ def one(request: PageRequest, pk: UUID, run: work.Work) -> HttpResponse:
     """Where the page could not ask first, for want of scripts, a page of its own does. `run` comes from `config`."""
     log = get_object_or_404(feeds.visible(request.user), pk=pk)
     pages.demand(request, Perm.WEBHOOKS_REPLAY, log.webhook.integration)
-    if not request.htmx and "sure" not in request.POST:
+    if pages.unsure(request):
         return render(request, "webhooks/replay.html", {"row": feeds.row_of(log)})
     try:
         made = replays.one(log, actor=actor.of(request), now=timezone.now())
