@@ -5,6 +5,7 @@ import io
 import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from django.test import Client
@@ -114,6 +115,29 @@ def test_a_job_that_failed_says_why_first_thing(see: Any, job: CronJob) -> None:
     assert "Failed" in trouble
     ran(job, timedelta(seconds=5))
     assert 'id="trouble-title"' not in see()
+
+
+@pytest.mark.parametrize("home", ["Africa/Johannesburg", "Europe/Berlin"])
+def test_a_jobs_zone_is_named_where_it_is_not_the_readers(see: Any, alice: User, job: CronJob, home: str) -> None:
+    """Whichever of the two is the installation's: each reader has a zone of their own."""
+    other = {"Africa/Johannesburg": "Europe/Berlin", "Europe/Berlin": "Africa/Johannesburg"}[home]
+    CronJob.objects.filter(pk=job.pk).update(timezone=other, schedule="30 6 * * *")
+    job.refresh_from_db()
+    User.objects.filter(pk=alice.pk).update(time_zone=home)
+    assert f"· {other}" in row_of(see(), job)
+    page = see(at(job))
+    assert f"At 06:30 ({other})" in page
+    assert f"Next runs, {other}" in page
+    ahead = page.partition("Next runs, ")[2].partition("</section>")[0]
+    mine = journal.upcoming(job, timezone.now())[0].at.astimezone(ZoneInfo(home))
+    assert f"{mine:%H:%M} in {home}" in ahead
+    assert ", 06:30</span>" in ahead
+    User.objects.filter(pk=alice.pk).update(time_zone=other)
+    assert f"· {other}" not in row_of(see(), job)
+    page = see(at(job))
+    assert f"At 06:30 ({other})" not in page
+    assert "Next runs</h3>" in page
+    assert f"in {other}" not in page.partition("Next runs<")[2].partition("</section>")[0]
 
 
 def test_what_was_missed_is_told_of_all_jobs_together_with_the_reason(see: Any, job: CronJob, sync: CronJob) -> None:
