@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from django.conf import settings
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_noop
 
@@ -41,7 +42,7 @@ _HOURS = (
         gettext_noop("Quiet from"),
         gettext_noop("Warnings wait until these hours are over. Left empty: none."),
     ),
-    ("to", gettext_noop("Quiet until"), gettext_noop("Local time; 16 hours at most.")),
+    ("to", gettext_noop("Quiet until"), gettext_noop("Times are those of {zone}; 16 hours at most.")),
 )
 
 
@@ -78,8 +79,8 @@ def form(
     )  # fmt: skip
     clock = tuple(
         Field(
-            name=name, label=_(label), unit="", hint=_(hint), value=value(name, hours), kind="time",
-            errors=_said({**trouble, **at_all}.get(name)),
+            name=name, label=_(label), unit="", hint=_(hint).format(zone=settings.TIME_ZONE),
+            value=value(name, hours), kind="time", errors=_said({**trouble, **at_all}.get(name)),
         )
         for name, label, hint in _HOURS
     )  # fmt: skip

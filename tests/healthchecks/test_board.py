@@ -418,6 +418,15 @@ def test_targets_are_changed_by_a_form_and_the_change_is_recorded(
     assert (row.username, row.details["after"]["thresholds"]["errorRate"]) == ("alice", "2.5")
 
 
+def test_quiet_hours_are_those_of_the_installation_wherever_who_sets_them_reads(
+    client: Client, alice: User, registry: dict[str, Integration]
+) -> None:
+    User.objects.filter(pk=alice.pk).update(time_zone="Asia/Tokyo")
+    client.force_login(alice)
+    form = client.get(f"{PAGE}/resend/thresholds").content.decode()
+    assert "Times are those of Africa/Johannesburg; 16 hours at most." in form
+
+
 @pytest.mark.parametrize(
     ("given", "words"),
     [
