@@ -1,9 +1,14 @@
-"""The verdict: pure rules over what a check saw (SPEC §6). Every status names the rule that decided it."""
+"""The verdict: pure rules over what a check saw (SPEC §6). Every status names the rule that decided it.
+
+Its words are kept and read at any time later: they name moments, and never how long ago or how soon that is.
+"""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Literal
+
+from integrations.moments import clock
 
 Status = Literal["healthy", "degraded", "down", "unknown"]
 WORST_FIRST: tuple[Status, ...] = ("down", "degraded", "healthy", "unknown")
@@ -142,9 +147,9 @@ def _grant(seen: GrantSeen, now: datetime) -> Layer:
             "grant",
             "degraded",
             "token_dying",
-            f"The token ends in {span(seen.expires_at - now)} and nothing renews it.",
+            f"The token ends at {clock(seen.expires_at, now=now)} and nothing renews it.",
         )
-    life = f" for another {span(seen.expires_at - now)}" if seen.expires_at else ""
+    life = f" until {clock(seen.expires_at, now=now)}" if seen.expires_at else ""
     return Layer("grant", "healthy", "checks_passed", f"The token is valid{life}.")
 
 
@@ -199,9 +204,9 @@ def _rhythm(seen: WebhooksSeen, now: datetime) -> Layer | None:
     if last is None:
         return Layer("webhooks", "unknown", "nothing_to_check", "No payment notice has ever come.")
     if now - last > timedelta(hours=seen.silence_hours):
-        text = f"No payment notice for {span(now - last)}; more than {seen.silence_hours} h is too long."
+        text = f"No payment notice since {clock(last, now=now)}; more than {seen.silence_hours} h is too long."
         return Layer("webhooks", "down", "silence", text)
-    return Layer("webhooks", "healthy", "checks_passed", f"The last payment notice came {span(now - last)} ago.")
+    return Layer("webhooks", "healthy", "checks_passed", f"The last payment notice came at {clock(last, now=now)}.")
 
 
 def _quota(seen: QuotaSeen) -> Layer:

@@ -16,6 +16,7 @@ import random
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from functools import cache
 from typing import Any, TypeVar
 
@@ -23,7 +24,9 @@ import redis
 from django.conf import settings
 from django.db import DatabaseError
 from django.db.models.functions import Now
+from django.utils import timezone
 
+from integrations import moments
 from integrations.models import RateWindow
 from integrations.providers.spec import Limit, ProviderError
 
@@ -71,7 +74,7 @@ def admit(key: str, limit: Limit, *, patience: float = 0.0, lease: float = LEASE
     ends = time.monotonic() + patience
     while (told := _ask(key, limit, min(lease, LONGEST_LEASE))).wait:
         if time.monotonic() + told.wait > ends:
-            raise TooSoon(_words(limit, told), wait=told.wait)
+            raise TooSoon(_words(limit, told, timezone.now()), wait=told.wait)
         time.sleep(told.wait + random.uniform(0.0, 0.02))  # noqa: S311 - so that waiters don't ask in step
     return Turn(key, limit, told.slot, told.in_redis)
 
@@ -108,18 +111,14 @@ def key_of(slug: str, limit: Limit, endpoint: str) -> str:
     return f"{name}:{endpoint}"[:200] if limit.each == "endpoint" else name
 
 
-def _words(limit: Limit, told: "Told") -> str:
-    next_one = f"the next call may be made in {_shown(told.wait)}."
+def _words(limit: Limit, told: "Told", now: datetime) -> str:
+    """They may be read long after: when, not how soon."""
+    opens = now + timedelta(seconds=told.wait + 1)  # the first whole second in which it surely may
+    next_one = f"the next call may be made at {moments.clock(opens, now=now, seconds=True)}."
     if told.held:
         return f"It asked us to slow down, so nobody calls it: {next_one}"
     window = f"{limit.seconds} s" if limit.seconds > 1 else "a second"
     return f"Its limit of {limit.requests:,} calls in {window} is used up by our own count: {next_one}"
-
-
-def _shown(wait: float) -> str:
-    if wait < 10:
-        return f"{max(0.1, wait):.1f} s"
-    return f"{wait:.0f} s" if wait < 120 else f"{wait / 60:.0f} min" if wait < 7200 else f"{wait / 3600:.0f} h"
 
 
 # --- What is kept ----------------------------------------------------------------------------------------------------

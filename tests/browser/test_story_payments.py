@@ -79,7 +79,7 @@ def test_a_secret_that_was_changed_is_found_in_three_clicks(enter: Enter, alice:
     health.check(integration=Integration.objects.get(slug="netcash"), actor=SYSTEM)
     page = enter(alice, "/admin/integrations")
     page.locator("#attention-netcash summary").click()  # 1
-    expect(page.locator("#attention-netcash")).to_contain_text("No payment notice for")
+    expect(page.locator("#attention-netcash")).to_contain_text("No payment notice since")
     page.locator("#attention-netcash").get_by_role("link", name="Open its events").click()  # 2
     page.locator("#notices").get_by_role("link", name="NetCash Pay Now").click()  # 3
     expect(page.get_by_role("heading", name="Why, in the last 24 hours")).to_be_visible()

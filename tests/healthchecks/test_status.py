@@ -51,7 +51,7 @@ GRANT = GrantSeen(expires_at=NOW + timedelta(minutes=52))
             Seen(webhooks=WebhooksSeen(silence_hours=48, last_processed_at=NOW - 51 * HOUR)),
             "down",
             "silence",
-            "No payment notice for 2 days; more than 48 h is too long.",
+            "No payment notice since 2026-11-20 11:00 SAST; more than 48 h is too long.",
         ),
         # degraded
         (
@@ -64,7 +64,7 @@ GRANT = GrantSeen(expires_at=NOW + timedelta(minutes=52))
             Seen(grant=GrantSeen(expires_at=NOW + 5 * HOUR, renews_itself=False), api=OK),
             "degraded",
             "token_dying",
-            "ends in 5 h and nothing renews it",
+            "ends at 19:00 SAST and nothing renews it",
         ),
         (
             Seen(grant=GrantSeen(expires_at=NOW + HOUR, last_error="HTTP 503"), api=OK),
@@ -82,7 +82,7 @@ GRANT = GrantSeen(expires_at=NOW + timedelta(minutes=52))
         ),
         # healthy
         (Seen(api=OK), "healthy", "checks_passed", "The API answered in 120 ms."),
-        (Seen(grant=GRANT, api=OK), "healthy", "checks_passed", "The token is valid for another 52 min."),
+        (Seen(grant=GRANT, api=OK), "healthy", "checks_passed", "The token is valid until 14:52 SAST."),
         (Seen(api=ApiSeen(finding="ok", elapsed_ms=5000)), "healthy", "checks_passed", "5000 ms"),
         (Seen(api=OK, quota=QuotaSeen(remaining=20, limit=100)), "healthy", "checks_passed", "20 of 100"),
         (
@@ -96,7 +96,7 @@ GRANT = GrantSeen(expires_at=NOW + timedelta(minutes=52))
             Seen(webhooks=WebhooksSeen(silence_hours=48, last_processed_at=NOW - 2 * HOUR, received=1)),
             "healthy",
             "checks_passed",
-            "The last payment notice came 2 h ago.",
+            "The last payment notice came at 12:00 SAST.",
         ),
         (
             Seen(api=ApiSeen(finding="skipped", words="RESEND_API_KEY not set"), webhooks=WebhooksSeen(received=1)),

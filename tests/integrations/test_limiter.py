@@ -7,6 +7,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -109,11 +110,6 @@ def test_a_call_under_way_when_the_clock_is_set_back_still_counts() -> None:
         window.settle(TWO_A_SECOND, NOW - 86_400, turn.slot)
     assert window.take(TWO_A_SECOND, NOW - 86_400 + 1).wait > 0
     assert window.take(TWO_A_SECOND, NOW - 86_400 + LONGEST_LEASE + 2).wait == 0.0
-
-
-def test_the_wait_is_said_as_people_say_it() -> None:
-    shown = [limiter._shown(wait) for wait in (0.04, 9.4, 45.2, 600, 80_000)]
-    assert shown == ["0.1 s", "9.4 s", "45 s", "10 min", "22 h"]
 
 
 # --- The property ----------------------------------------------------------------------------------------------------
@@ -271,6 +267,18 @@ def test_redis_and_the_database_say_the_same_whatever_the_clock_does(
         else:
             window.hold(now, number)
     client.delete(scripted.name)
+
+
+@pytest.mark.parametrize(
+    ("wait", "told"),
+    [(0.3, "at 15:58:31 SAST."), (30.0, "at 15:59:01 SAST."), (36_000.0, "at 2026-11-28 01:58:31 SAST.")],
+)
+def test_why_a_call_must_wait_says_until_when_since_its_words_are_kept(wait: float, told: str) -> None:
+    """They stand as the reason of an integration until its next check: "in 30 s" would be wrong all that time."""
+    now = datetime(2026, 11, 27, 13, 58, 30, tzinfo=UTC)
+    for held in (False, True):
+        words = limiter._words(TWO_A_SECOND, Told(wait, held=held), now)
+        assert words.endswith(f"the next call may be made {told}")
 
 
 @pytest.mark.redis
