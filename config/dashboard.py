@@ -23,6 +23,7 @@ from config.shell import Link
 from healthchecks import figures, maintenance
 from healthchecks import uptime as uptimes
 from healthchecks.models import CheckResult
+from healthchecks.uptime import Uptime
 from integrations import credentials, permissions
 from integrations.accounts.models import User
 from integrations.models import Category, HealthStatus, Integration
@@ -121,7 +122,7 @@ class Card:
     sandboxed: bool
     checked_at: datetime | None
     heartbeat: Heartbeat
-    uptime: float | None
+    uptime: Uptime
     latency_ms: float | None
     token: tokens.TokenState | None
     deliveries: Deliveries | None
@@ -236,7 +237,7 @@ def _cards(rows: list[Any], checkable: set[UUID], renewable: set[UUID], now: dat
             sandboxed=bool(row.spec and credentials.sandboxed(row.spec)),
             checked_at=row.last_health_check_at,
             heartbeat=heartbeat.draw(checks.get(row.pk, []), row.health_check_interval_minutes, now),
-            uptime=uptime.get(row.pk),
+            uptime=uptime[row.pk],
             latency_ms=metrics.get(row.pk, figures.NO_METRICS).average_ms,
             token=tokens.state(getattr(row, "token", None), now) if row.requires_oauth else None,
             deliveries=Deliveries(*deliveries.get(row.pk, (0, 0)), href.events(row)) if row.has_webhooks else None,

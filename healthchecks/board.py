@@ -231,7 +231,7 @@ def _figures(found: Traffic, up: _Uptimes, length: Range) -> tuple[Figure, ...]:
     return (
         Figure(
             key="availability", label=_("Availability"), value=_percent(up.now), unit="%",
-            more=_("known for {percent} % of the time").format(percent=int(up.known)), trend=up.trend,
+            more=uptime.known(up.known), trend=up.trend,
             change=_change(up.now, up.before, "pt", 2, length),
         ),
         Figure(

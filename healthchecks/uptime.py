@@ -12,12 +12,18 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from django.db.models import Q
+from django.utils.translation import gettext as _
 
 from healthchecks.models import Maintenance, StatusChange
 from integrations.models import HealthStatus, Integration
+from integrations.templatetags.integrations import percent as in_percent
 
 GRACE = timedelta(minutes=10)
 """A sweep may be late by so much before what the last one found is doubted."""
+
+TELLING = 10
+"""Percent of a window that must be known before its figure stands alone: three good minutes of a new installation, or
+three bad ones, are no uptime of a day."""
 
 Span = tuple[datetime, datetime]
 UP = frozenset({HealthStatus.HEALTHY, HealthStatus.DEGRADED})
@@ -32,6 +38,23 @@ class Uptime:
     coverage: float
     down: timedelta = timedelta(0)
     planned: timedelta = timedelta(0)
+
+    @property
+    def tells(self) -> bool:
+        """Whether enough is known for the figure to stand without saying how much."""
+        return self.percent is not None and self.coverage >= TELLING
+
+    @property
+    def known(self) -> str:
+        return known(self.coverage)
+
+
+def known(coverage: float) -> str:
+    """How much of a window is known, in words."""
+    if not coverage:
+        return _("nobody looked")
+    words = _("{share} of it is known") if coverage >= 1 else _("under {share} of it is known")
+    return words.format(share=in_percent(max(1, int(coverage))))
 
 
 def believed_until(integration: Integration) -> datetime | None:
@@ -128,9 +151,9 @@ def over(integration: Integration, *, since: Sequence[datetime], end: datetime) 
     ]
 
 
-def day(integrations: Iterable[Integration], now: datetime) -> dict[UUID, float | None]:
-    """Percent up in the last 24 hours, None where nothing is known."""
-    return {pk: up.percent for pk, up in of(integrations, start=now - timedelta(hours=24), end=now).items()}
+def day(integrations: Iterable[Integration], now: datetime) -> dict[UUID, Uptime]:
+    """Of the last 24 hours: two queries for all."""
+    return of(integrations, start=now - timedelta(hours=24), end=now)
 
 
 def together(uptimes: Iterable[Uptime]) -> float | None:

@@ -18,6 +18,7 @@ from guardian.shortcuts import assign_perm
 
 from config import brand, dashboard, heartbeat, views, wakeup
 from healthchecks import services as health
+from healthchecks.models import StatusChange
 from integrations import pages
 from integrations.accounts.models import User
 from integrations.models import Activity, Integration
@@ -153,11 +154,33 @@ def test_a_card_tells_latency_uptime_token_and_webhooks_of_a_day(
 
     card = next(c for c in dashboard.overview(alice, dashboard.Filters(), now).cards if c.slug == "zoho-crm")
 
-    assert (card.latency_ms, card.uptime) == (200, 100)
+    assert (card.latency_ms, card.uptime.percent) == (200, 100)
     assert card.token is not None
     assert card.token.label == "Valid"
     assert card.deliveries is not None
     assert (card.deliveries.received, card.deliveries.failed) == (3, 1)
+
+
+def test_a_card_tells_no_uptime_of_a_day_of_which_next_to_nothing_is_known(
+    client: Client, alice: User, registry: dict[str, Integration]
+) -> None:
+    """A new installation: down at its first look, mended a minute later. The integration's own page says how much."""
+    row, now = registry["resend"], timezone.now()
+    Integration.objects.filter(pk=row.pk).update(health_status="healthy", last_health_check_at=now)
+    for minutes, old, new in ((5, "unknown", "down"), (1, "down", "healthy")):
+        StatusChange.objects.create(
+            integration=row, old_status=old, new_status=new, reason="", at=now - timedelta(minutes=minutes)
+        )
+    client.force_login(alice)
+    card = client.get(OVERVIEW).content.decode().partition('id="card-resend"')[2].partition("</article>")[0]
+    assert "too little known" in card
+    assert "Uptime of the last 24 hours: under 1% of it is known" in card
+    assert "% uptime" not in card
+    assert "under 1% of it is known" in client.get(f"{OVERVIEW}/resend").content.decode()
+    assert "under 1% of it is known" in client.get(f"{OVERVIEW}/apis?integration=resend").content.decode()
+    StatusChange.objects.filter(integration=row, new_status="down").update(at=now - timedelta(hours=4))
+    card = client.get(OVERVIEW).content.decode().partition('id="card-resend"')[2].partition("</article>")[0]
+    assert "% uptime" in card
 
 
 def test_what_is_bad_is_listed_worst_first_with_its_layers(alice: User, registry: dict[str, Integration]) -> None:

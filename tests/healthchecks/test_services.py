@@ -331,5 +331,5 @@ def test_uptime_of_all_is_two_queries(registry, django_assert_num_queries):
     rows = list(Integration.objects.all())
     with django_assert_num_queries(2):  # the changes, and planned work
         found = uptime.day(rows, now)
-    assert found[registry["resend"].pk] == pytest.approx(75.0)
-    assert found[registry["netcash"].pk] is None
+    assert found[registry["resend"].pk].percent == pytest.approx(75.0)
+    assert found[registry["netcash"].pk].percent is None
