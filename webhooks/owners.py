@@ -94,8 +94,8 @@ def _headline(parts: dict[str, Part], name: str) -> str:
     if not theirs + ours:
         return ""
     share = round(100 * theirs / (theirs + ours))
-    words = _("{theirs} % of the time is {name}'s and the network's, {ours} % is ours.")
-    return words.format(theirs=share, ours=100 - share, name=name)
+    words = _("{theirs} of the time is {name}'s and the network's, {ours} is ours.")
+    return words.format(theirs=f"{share} %", ours=f"{100 - share} %", name=name)
 
 
 def _stretch(key: str, part: Part, name: str, start: float, share: float) -> Stretch:
