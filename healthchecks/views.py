@@ -85,9 +85,9 @@ def _note(request: PageRequest, row: Incident) -> HttpResponse:
 @require_GET
 @pages.requires(Perm.READ)
 def maintenance(request: PageRequest) -> HttpResponse:
-    now, before = timezone.now(), seek.place(request.GET.get("before", ""))
+    now, (before, floor) = timezone.now(), (seek.place(request.GET.get(name, "")) for name in ("before", "floor"))
     shown = {
-        "page": planned.read(request.user, before=before, now=now), "before": before, "now": now,
+        "page": planned.read(request.user, before=before, floor=floor, now=now), "before": before, "now": now,
         "zone": timezone.get_current_timezone_name(),
         "may_declare": permissions.may_somewhere(request.user, Perm.MANAGE),
     }  # fmt: skip

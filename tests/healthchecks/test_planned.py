@@ -86,6 +86,44 @@ def test_older_ones_come_a_page_at_a_time(web, registry, monkeypatch):
     assert "<html" not in more
 
 
+def test_what_ends_meanwhile_comes_on_top_and_nothing_drops_out_below(web, registry, monkeypatch):
+    monkeypatch.setattr(planned, "PER_PAGE", 2)
+    for n in range(4):
+        work(registry["resend"], begins=-(n + 3) * HOUR, lasts=HOUR, reason=f"Work {n}")
+    page = told(web)
+    floor = page.partition('name="floor"')[2].partition('value="')[2].partition('"')[0]
+    assert 'hx-include="#floor"' in page
+    work(registry["resend"], begins=-HOUR, lasts=HOUR / 2, reason="Ended meanwhile")
+    polled = web.get(PAGE, {"floor": floor}, headers=HTMX).content.decode()
+    for reason in ("Ended meanwhile", "Work 0", "Work 1"):
+        assert reason in polled
+    assert "Work 2" not in polled  # that stands below, or comes by the button
+    assert 'hx-target="#more"' not in polled  # what was loaded below stays, and the button too
+    monkeypatch.setattr(planned, "MOST_OVER", 2)
+    polled = web.get(PAGE, {"floor": floor}, headers=HTMX).content.decode()
+    assert "Work 1" not in polled
+    assert 'hx-target="#more"' in polled
+
+
+def test_of_each_as_many_are_counted_as_began_in_it_however_many_the_others_have(web, registry):
+    now, quiet, loud = timezone.now(), work(registry["netcash"], begins=-9 * HOUR), work(registry["resend"])
+    opened_at = quiet.starts_at + HOUR
+    first = Incident.objects.create(
+        integration=registry["netcash"], opened_at=opened_at, closed_at=now, worst_status="down", cause="?"
+    )
+    Incident.objects.bulk_create(
+        Incident(
+            integration=registry["resend"], opened_at=loud.starts_at + timedelta(seconds=n), closed_at=now,
+            worst_status="down", cause="?",
+        )
+        for n in range(600)
+    )  # fmt: skip
+    page = told(web)
+    assert str(first.pk) in page
+    assert "597 more" in page
+    assert "without an alert" not in page  # of that nothing is known here
+
+
 def test_a_grant_on_one_integration_sees_that_ones_and_not_everybodys(client, charlie, registry):
     work(reason="Everybody's")
     work(registry["resend"], reason="Its own")
