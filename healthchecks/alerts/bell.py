@@ -8,7 +8,8 @@ from django.db.models import Prefetch, Q, QuerySet, TextField
 from django.db.models.functions import Cast
 from django.utils.translation import gettext as _
 
-from healthchecks.alerts import alarms, routes, words
+from healthchecks.alerts import alarms, routes, untold, words
+from healthchecks.alerts.untold import Untold
 from healthchecks.models import Alarm, Alert, AlertsSeen, Delivery
 from integrations import permissions
 from integrations.accounts.models import User
@@ -105,9 +106,11 @@ def subject(user: User, alert: Alert, shown: Shown) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Bell:
-    """What is open first, the worst of it on top, then what was. `unread` is counted to 100."""
+    """What is open first, the worst of it on top, then what was; `untold` is no alarm yet. `unread` is counted to
+    100."""
 
     alarms: tuple[Shown, ...]
+    untold: tuple[Untold, ...]
     unread: int
 
     @property
@@ -119,7 +122,7 @@ def bell(user: User, *, now: datetime) -> Bell:
     rows = visible(user).order_by("-opened_at", "-id")
     first = list(rows.filter(closed_at=None).order_by("severity", "-opened_at", "-id")[:IN_BELL])
     first += rows.exclude(closed_at=None)[: IN_BELL - len(first)]
-    return Bell(tuple(shown(user, first, now=now)), unread(user))
+    return Bell(tuple(shown(user, first, now=now)), tuple(untold.read(user, now=now)[:IN_BELL]), unread(user))
 
 
 def unread(user: User) -> int:
@@ -151,11 +154,12 @@ class Way:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """`older` leads to what came before, None at the beginning. `ways` is None for who may not test them; `nowhere`:
-    there are none."""
+    """`untold` is what is unwell and no alarm yet. `older` leads to what came before, None at the beginning. `ways` is
+    None for who may not test them; `nowhere`: there are none."""
 
     nowhere: bool
     open: tuple[Shown, ...]
+    untold: tuple[Untold, ...]
     over: tuple[Shown, ...]
     older: Place | None
     ways: tuple[Way, ...] | None
@@ -170,6 +174,7 @@ def page(user: User, *, before: Place | None, now: datetime) -> Page:
     return Page(
         nowhere=not routes.configured(),
         open=tuple(shown(user, lasting, now=now, explain=True)),
+        untold=() if before else tuple(untold.read(user, now=now)),
         over=tuple(shown(user, over, now=now)),
         older=places[PER_PAGE - 1] if len(places) > PER_PAGE else None,
         ways=_ways() if permissions.may(user, Perm.MANAGE) else None,

@@ -14,7 +14,7 @@ from guardian.shortcuts import assign_perm
 
 from config import logs
 from healthchecks.alerts import alarms, outbox
-from healthchecks.models import Alarm, Alert, AlertsSeen, Delivery
+from healthchecks.models import Alarm, Alert, AlertsSeen, Delivery, Maintenance
 from integrations.models import Activity
 from tests.config.test_access import routes
 from tests.healthchecks.alerts.conftest import unwell, well
@@ -120,6 +120,40 @@ def test_who_may_read_nothing_has_an_empty_bell(client, charlie, registry, to_ph
     assert "Resend Email is down" in page(client, f"{PAGE}/bell")
     assert "Send a test" not in page(client)
     assert "Routes" not in page(client)
+
+
+def test_what_is_down_and_not_told_yet_is_said_with_how_many_checks_it_has_had(web, registry, to_phone, turn):
+    unwell(registry["mtn-coverage"], failures=1)
+    unwell(registry["resend"], failures=2, status="degraded", rule="api_slow")
+    Maintenance.objects.create(
+        integration=registry["netcash"], starts_at=timezone.now(), ends_at=timezone.now() + timedelta(hours=1),
+        reason="Planned", username="alice",
+    )  # fmt: skip
+    unwell(registry["netcash"], failures=1)
+    turn()
+    since = f"{timezone.localtime() - timedelta(minutes=30):%a %H:%M}"
+    told, rung = re.sub(r"<[^>]+>", "", page(web)), page(web, f"{PAGE}/bell")
+    assert f"MTN Coverage is down since {since}, nobody told yet: 1 of 3 checks." in told
+    assert f"Resend Email is degraded since {since}, nobody told yet: 2 of 3 checks." in told
+    assert "NetCash" not in told
+    assert "Nothing is amiss" not in told
+    assert "MTN Coverage is down, nobody told yet" in rung
+    unwell(registry["mtn-coverage"], failures=3)
+    turn()
+    told = re.sub(r"<[^>]+>", "", page(web))
+    assert "MTN Coverage is down since" not in told  # it has its own row now
+    assert "Resend Email is degraded since" in told
+    assert "MTN Coverage is down, nobody told yet" not in page(web, f"{PAGE}/bell")
+
+
+def test_what_is_not_told_yet_is_said_to_who_may_see_it(client, charlie, registry):
+    for slug in ("mtn-coverage", "resend"):
+        unwell(registry[slug], failures=1)
+    assign_perm("integrations.read", charlie, registry["resend"])
+    client.force_login(charlie)
+    assert "Resend Email</a> is down" in page(client)
+    assert "MTN Coverage" not in page(client)
+    assert "MTN Coverage" not in page(client, f"{PAGE}/bell")
 
 
 def test_a_few_queries_are_enough(web, registry, to_phone, turn, django_assert_max_num_queries):
