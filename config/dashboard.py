@@ -166,6 +166,7 @@ class Overview:
     """`attention` and `cards` are the first of those `troubled` and `fitting`."""
 
     filters: Filters
+    promise: str
     export: str
     counts: tuple[tuple[str, int], ...]
     total: int
@@ -192,6 +193,7 @@ def overview(user: User, filters: Filters, now: datetime) -> Overview:
     bad.sort(key=lambda row: row.health_status != DOWN)
     return Overview(
         filters=filters,
+        promise=_promise(rows),
         export=filters.query(),
         counts=tuple((status, counts[status]) for status in HealthStatus.values),
         total=len(rows),
@@ -203,6 +205,18 @@ def overview(user: User, filters: Filters, now: datetime) -> Overview:
         statuses=[(value, str(label)) for value, label in HealthStatus.choices],
         checkable=len(checkable),
     )
+
+
+def _promise(rows: Iterable[Any]) -> str:
+    """How often those are checked that are switched on."""
+    minutes = {row.health_check_interval_minutes for row in rows if row.is_active}
+    if not minutes:
+        return _("Health of every third-party service.")
+    least, most = min(minutes), max(minutes)
+    if least == most:
+        return _("Health of every third-party service, checked every {n} minutes.").format(n=least)
+    words = _("Health of every third-party service, checked every {least} to {most} minutes.")
+    return words.format(least=least, most=most)
 
 
 def integrations(user: User) -> Iterable[Any]:

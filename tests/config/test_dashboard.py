@@ -183,6 +183,18 @@ def test_a_card_tells_no_uptime_of_a_day_of_which_next_to_nothing_is_known(
     assert "% uptime" in card
 
 
+def test_how_often_they_are_checked_is_said_of_those_that_are(
+    client: Client, alice: User, registry: dict[str, Integration]
+) -> None:
+    client.force_login(alice)
+    Integration.objects.update(health_check_interval_minutes=15)
+    assert "checked every 15 minutes." in client.get(OVERVIEW).content.decode()
+    Integration.objects.filter(slug="google-maps").update(health_check_interval_minutes=60)
+    assert "checked every 15 to 60 minutes." in client.get(OVERVIEW).content.decode()
+    Integration.objects.filter(slug="google-maps").update(is_active=False)
+    assert "checked every 15 minutes." in client.get(OVERVIEW).content.decode()
+
+
 def test_what_is_bad_is_listed_worst_first_with_its_layers(alice: User, registry: dict[str, Integration]) -> None:
     layers = [{"layer": "webhooks", "status": "down", "seen": "Silence for 51 h.", "rule": "silence"}]
     CheckResultFactory(integration=registry["netcash"], status="down", rule="silence", layers=layers)
