@@ -149,9 +149,12 @@ def cancel(request: PageRequest, job_id: UUID, run_id: UUID) -> HttpResponse:
 @require_POST
 @pages.requires(Perm.READ)
 def switch(request: PageRequest, job_id: UUID, runnable: Runnable) -> HttpResponse:
-    """Whether its schedule is followed: on, or off where the field `on` isn't there, as of a checkbox."""
+    """Whether its schedule is followed: on, or off where the field `on` isn't there, as of a checkbox. Off is asked
+    first, as above."""
     job = _job(request, job_id, Perm.MANAGE)
     on = bool(request.POST.get("on"))
+    if job.is_active and not on and not request.htmx and "sure" not in request.POST:
+        return render(request, "cron/sure.html", {"job": job, "what": "switch"})
     services.change(job, actor=actor.of(request), wanted={"is_active": on}, runnable=runnable(job))
     if on:
         title = _("{name} is on").format(name=job.job_name)

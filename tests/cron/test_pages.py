@@ -390,6 +390,23 @@ def test_switching_one_off_and_on_is_recorded(act: Any, see: Any, job: CronJob) 
     assert Activity.objects.filter(action="cron_changed", username="alice").count() == 2
 
 
+def test_without_scripts_switching_off_is_asked_on_a_page_and_switching_on_is_not(
+    client: Client, alice: User, job: CronJob
+) -> None:
+    client.force_login(alice)
+    asked = client.post(at(job, "switch")).content.decode()
+    assert f"Switch {job.job_name} off?" in asked
+    assert f'action="{at(job, "switch")}"' in asked
+    job.refresh_from_db()
+    assert job.is_active
+    assert client.post(at(job, "switch"), {"sure": "yes"}, follow=True).redirect_chain == [(at(job), 302)]
+    job.refresh_from_db()
+    assert not job.is_active
+    client.post(at(job, "switch"), {"on": "on"})
+    job.refresh_from_db()
+    assert job.is_active
+
+
 @pytest.mark.parametrize("what", ["start", "cancel"])
 def test_without_scripts_a_page_asks_first_and_leads_back(
     client: Client, alice: User, job: CronJob, what: str
