@@ -71,6 +71,27 @@ def test_the_chart_is_read_by_mouse_and_by_keys(enter: Enter, alice: User, calls
     expect(tip).to_be_hidden()
 
 
+def test_on_a_phone_uptime_latency_and_the_check_stand_under_the_name(
+    enter: Enter, alice: User, calls: Integration
+) -> None:
+    page = enter(alice, PAGE)
+    checks, row = page.get_by_role("button", name=re.compile("^Check .+ now$")), page.locator("#line-resend")
+    number = Integration.objects.filter(is_active=True).count()
+    for width in (1440, 834, 390):
+        page.set_viewport_size({"width": width, "height": 844})
+        expect(checks).to_have_count(number)  # each once: what is hidden has no role
+        for one in checks.all():
+            box = one.bounding_box()
+            assert box is not None
+            assert box["x"] + box["width"] <= width, width
+    page.reload()  # the sidebar closes
+    for words in ("Uptime 24 h", "Uptime 7 d", "Average 2"):
+        expect(row.get_by_text(words)).to_be_visible()
+    assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
+    row.get_by_role("button", name="Check Resend Email now").click()
+    expect(page.locator(".toast")).to_be_visible()
+
+
 def test_the_chart_follows_theme_size_and_new_figures(
     enter: Enter, quiet_page: Page, alice: User, calls: Integration
 ) -> None:
