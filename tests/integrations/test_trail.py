@@ -256,8 +256,6 @@ def test_what_follows_a_gap_cannot_be_proved_unless_an_anchor_of_ours_covers_it(
 
 @pytest.mark.parametrize("asked", ["action=deed7", "request=r-7", "outcome=refused", "actor=person7"])
 def test_what_is_rare_is_found_by_an_index(alice: User, asked: str) -> None:
-    if asked == "outcome=refused" and connection.vendor == "sqlite":
-        pytest.skip("it doesn't see that an index of failures and refusals has all refusals")
     now = timezone.now()
     Activity.objects.bulk_create(
         Activity(
@@ -269,7 +267,9 @@ def test_what_is_rare_is_found_by_an_index(alice: User, asked: str) -> None:
     with connection.cursor() as cursor:
         cursor.execute("ANALYZE integration_activity_log")
     plan = trail.listing(alice, of(asked)).query(0, 51).explain()
-    assert f"activity_by_{asked.partition('=')[0]}" in plan, plan
+    # SQLite need not see that an index of failures and refusals has all refusals; the embedded log is small.
+    may_read_all = connection.vendor == "sqlite" and asked == "outcome=refused"
+    assert f"activity_by_{asked.partition('=')[0]}" in plan or may_read_all, plan
 
 
 # --- CSV -------------------------------------------------------------------------------------------------------------
