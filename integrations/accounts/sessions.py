@@ -3,6 +3,7 @@
 Django's own age begins anew with each save, and a page that is left open polls for ever: neither counts here.
 """
 
+import hashlib
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
@@ -31,11 +32,24 @@ class SessionEndMiddleware:
 
     def _look(self, request: HttpRequest, now: datetime) -> None:
         if why := _over(request, now):
-            activity.record(actor=actor.of(request), action="session_ended", details={"why": why})
+            _tell(request, why)
             logout(request)
         elif "X-Poll" not in request.headers and now - _seen(request) >= SEEN_EVERY:
             request.session[SEEN] = now.timestamp()
             request.session.setdefault(BEGAN, _began(request).timestamp())
+
+
+def _tell(request: HttpRequest, why: str) -> None:
+    """Once: a page that was left open asks by several polls at a time. Of the session's key only a hash is kept."""
+    key = hashlib.sha256((request.session.session_key or "").encode()).hexdigest()
+    activity.record_once(
+        actor=actor.of(request),
+        action="session_ended",
+        key=f"session_ended:{key}",
+        integration=None,
+        outcome=activity.SUCCESS,
+        details={"why": why},
+    )
 
 
 def begin(request: HttpRequest, *, now: datetime) -> None:

@@ -5,6 +5,8 @@ from typing import Any
 
 import pytest
 import time_machine
+from django.conf import settings as settings_of
+from django.contrib.sessions.models import Session
 from django.test import Client
 from django.utils import timezone
 
@@ -42,6 +44,17 @@ def test_half_an_hour_of_nothing_ends_it_and_is_told(client: Client, clock: Any)
     assert (answer.status_code, answer["Location"]) == (302, f"{LOGIN}?next={PAGE}")
     entry = Activity.objects.get(action="session_ended")
     assert (entry.username, entry.details) == ("alice", {"why": "idle"})
+    assert not signed_in(client)
+    assert Activity.objects.filter(action="session_ended").count() == 1
+
+
+def test_two_polls_at_once_tell_it_once(client: Client, clock: Any) -> None:
+    clock.shift(timedelta(minutes=31))
+    kept = client.cookies[settings_of.SESSION_COOKIE_NAME].value
+    ended = dict(Session.objects.values_list("session_key", "session_data"))
+    assert not signed_in(client)
+    Session.objects.create(session_key=kept, session_data=ended[kept], expire_date=timezone.now() + timedelta(days=1))
+    client.cookies[settings_of.SESSION_COOKIE_NAME] = kept  # the other one had read it before it went
     assert not signed_in(client)
     assert Activity.objects.filter(action="session_ended").count() == 1
 
