@@ -119,7 +119,7 @@ def end(request: PageRequest, maintenance_id: UUID) -> HttpResponse:
     rows = permissions.readable(request.user, Maintenance.objects.select_related("integration"))
     row, now = get_object_or_404(rows, pk=maintenance_id), timezone.now()
     pages.demand(request, Perm.MANAGE, row.integration)
-    if not request.htmx and "sure" not in request.POST:
+    if pages.unsure(request):
         return render(request, "healthchecks/maintenance_end.html", {"row": row, "begun": row.starts_at < now})
     works.end(row, actor=actor.of(request), now=now)
     if row.starts_at < now:

@@ -49,7 +49,7 @@ def _bell(request: PageRequest) -> HttpResponse:
 def test(request: PageRequest) -> HttpResponse:
     """A test alert by every route. Where the page could not ask first, for want of scripts, a page of its own does."""
     pages.demand(request, Perm.MANAGE)
-    if not request.htmx and "sure" not in request.POST:
+    if pages.unsure(request):
         return render(request, "healthchecks/alert_test.html", {"routes": routes.configured()})
     try:
         alert = telling.trial(actor=actor.of(request), now=timezone.now())

@@ -118,7 +118,7 @@ def _uuid(text: str) -> UUID | None:
 def start(request: PageRequest, job_id: UUID, runnable: Runnable, start: Callable[[UUID], object]) -> HttpResponse:
     """Where the page could not ask first, for want of scripts, a page of its own does."""
     job = _job(request, job_id, Perm.CRON_TRIGGER)
-    if not request.htmx and "sure" not in request.POST:
+    if pages.unsure(request):
         return render(request, "cron/sure.html", {"job": job, "what": "start"})
     if not runnable(job):
         text = _("This version has no work for {name}.").format(name=job.job_name)
@@ -138,7 +138,7 @@ def start(request: PageRequest, job_id: UUID, runnable: Runnable, start: Callabl
 @pages.requires(Perm.READ)
 def cancel(request: PageRequest, job_id: UUID, run_id: UUID) -> HttpResponse:
     entry = _run(request, job_id, run_id, Perm.CRON_TRIGGER)
-    if not request.htmx and "sure" not in request.POST:
+    if pages.unsure(request):
         return render(request, "cron/sure.html", {"job": entry.job, "run": entry, "what": "cancel"})
     if not services.cancel(entry, actor=actor.of(request)):
         return _told(request, entry.job, _("Nothing to cancel"), _("It is over already."), "info")
@@ -153,7 +153,7 @@ def switch(request: PageRequest, job_id: UUID, runnable: Runnable) -> HttpRespon
     first, as above."""
     job = _job(request, job_id, Perm.MANAGE)
     on = bool(request.POST.get("on"))
-    if job.is_active and not on and not request.htmx and "sure" not in request.POST:
+    if job.is_active and not on and pages.unsure(request):
         return render(request, "cron/sure.html", {"job": job, "what": "switch"})
     services.change(job, actor=actor.of(request), wanted={"is_active": on}, runnable=runnable(job))
     if on:

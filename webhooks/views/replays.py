@@ -41,7 +41,7 @@ def one(request: PageRequest, pk: UUID, run: work.Work) -> HttpResponse:
     log = get_object_or_404(feeds.visible(request.user), pk=pk)
     pages.demand(request, Perm.WEBHOOKS_REPLAY, log.webhook.integration)
     if pages.unsure(request):
-        return render(request, "webhooks/replay.html", {"row": feeds.row_of(log)})
+        return _ask_for_one(request, log)
     try:
         made = replays.one(log, actor=actor.of(request), now=timezone.now())
     except (replays.NotReplayable, replays.StillPending) as error:
@@ -51,6 +51,15 @@ def one(request: PageRequest, pk: UUID, run: work.Work) -> HttpResponse:
     if made.event_type:
         title = _("Replayed {event}").format(event=made.event_type)
     return pages.answer(request, title=title, text=work.outcome(made), tone=tone, back="webhooks:feed")
+
+
+def _ask_for_one(request: PageRequest, log: WebhookLog) -> HttpResponse:
+    row, back = feeds.row_of(log), reverse("webhooks:log", args=[log.pk])
+    text = _(
+        "{event} of {name}: a new event is made from the same bytes, and what the first did is done again, forwarding "
+        "included. The original stays as it is."
+    ).format(event=row.event, name=row.integration)
+    return pages.ask(request, title=_("Replay this event?"), text=text, yes=_("Replay"), place=_("Event"), back=back)
 
 
 # --- Many ------------------------------------------------------------------------------------------------------------
