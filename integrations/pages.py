@@ -129,13 +129,13 @@ def answer(request: PageRequest, *, title: str, text: str = "", tone: str = "suc
     """
     if not request.htmx:
         messages.add_message(request, _LEVELS[tone], f"{title}. {text}".strip())
-        return redirect(_came_from(request) or back)
+        return redirect(came_from(request) or back)
     response = toast(request, title=title, text=text, tone=tone)
     response["HX-Trigger"] = "refresh"
     return response
 
 
-def _came_from(request: PageRequest) -> str:
+def came_from(request: PageRequest) -> str:
     """The address of the page with the button, filters and all; "" when it is none of those that have buttons."""
     told = request.headers.get("Referer", "")
     if not url_has_allowed_host_and_scheme(told, {request.get_host()}, require_https=request.is_secure()):

@@ -40,6 +40,10 @@ class Perm(StrEnum):
 
 EVERYTHING = frozenset(Perm)
 
+DANGEROUS = "dangerous"
+"""A token's scope, no permission: without it a token does nothing that wants a fresh login of a person. It opens no
+door by itself."""
+
 ROLES: dict[str, frozenset[Perm]] = {
     "Super Admin": EVERYTHING,
     "System Admin": EVERYTHING,
@@ -93,8 +97,9 @@ def held(user: "User | AnonymousUser", perm: Perm) -> Combinable:
 
 def limit(user: "User", scopes: Iterable[str], *, on: Iterable[str] = ()) -> None:
     """Confine `user`, for the rest of this request, to an API token's `scopes` and to the integrations with the slugs
-    `on`. None given: no confinement. A slug that is no integration's any more opens nothing."""
-    user.limited_to, user.limited_on = frozenset(scopes), frozenset(on)
+    `on`. None given, or but the scope `dangerous`: no confinement. A slug that is no integration's any more opens
+    nothing."""
+    user.limited_to, user.limited_on = frozenset(scopes) - {DANGEROUS}, frozenset(on)
 
 
 def _limits_allow(user: "User | AnonymousUser", perm: Perm, integration: Integration | None) -> bool:

@@ -12,6 +12,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_POST
 
 from integrations import actor, pages, permissions, seek
+from integrations.accounts import fresh
 from integrations.models import Integration
 from integrations.pages import PageRequest
 from integrations.permissions import Perm
@@ -108,6 +109,7 @@ def renewal(request: PageRequest, slug: str) -> HttpResponse:
 
 @require_POST
 @pages.requires(Perm.READ)
+@fresh.required(back="oauth:tokens")
 def revoke(request: PageRequest, slug: str, look_at: LookAt) -> HttpResponse:
     """Give the grant up. Where the page could not ask first, for want of scripts, a page of its own does."""
     integration = get_object_or_404(permissions.visible(request.user), slug=slug)

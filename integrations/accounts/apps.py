@@ -6,3 +6,6 @@ class AccountsConfig(AppConfig):
     name = "integrations.accounts"
     label = "accounts"
     verbose_name = gettext_lazy("People and API tokens")
+
+    def ready(self) -> None:
+        from integrations.accounts import fresh  # noqa: F401 - it listens to who signs in

@@ -5,5 +5,6 @@ from integrations.accounts import views
 app_name = "accounts"
 urlpatterns = [
     path("login/", views.Login.as_view(), name="login"),
+    path("prove/", views.prove, name="prove"),
     path("logout/", views.sign_out, name="logout"),
 ]

@@ -14,6 +14,7 @@ from django.http.response import HttpResponseBase
 from django.shortcuts import redirect, render
 from django.utils import timezone
 from django.utils.decorators import method_decorator
+from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
@@ -21,7 +22,7 @@ from django_htmx.http import HttpResponseClientRedirect
 
 from integrations import activity, actor, pages
 from integrations.accounts import account as accounts
-from integrations.accounts import sessions, tokens
+from integrations.accounts import fresh, sessions, tokens
 from integrations.accounts.models import ApiToken, User
 from integrations.api import limits
 from integrations.pages import PageRequest
@@ -73,6 +74,21 @@ def _network(address: str | None) -> str:
     if not address or ":" not in address:
         return address or ""
     return str(ip_network(f"{address.partition('%')[0]}/64", strict=False))
+
+
+@require_http_methods(["GET", "POST"])
+@never_cache
+@pages.requires(None)
+def prove(request: PageRequest) -> HttpResponse:
+    """Ask again who they are: before a dangerous action (integrations/accounts/fresh.py)."""
+    then = request.POST.get("next", request.GET.get("next", ""))
+    wrong = request.method == "POST" and not request.user.check_password(request.POST.get("password", ""))
+    if request.method == "GET" or wrong:
+        context = {"next": then, "wrong": wrong}
+        return render(request, "accounts/prove.html", context, status=422 if wrong else 200)
+    fresh.proved(request.user, request)
+    safe = url_has_allowed_host_and_scheme(then, {request.get_host()}, require_https=request.is_secure())
+    return redirect(then if safe else settings.LOGIN_REDIRECT_URL)
 
 
 @login_not_required

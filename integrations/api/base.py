@@ -1,9 +1,10 @@
 """What the API's views share."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
 from typing import Any, ClassVar, NoReturn
 
+from django.utils import timezone
 from drf_spectacular.extensions import OpenApiSerializerExtension
 from rest_framework import serializers
 from rest_framework.request import Request
@@ -11,7 +12,9 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from integrations import activity, actor
-from integrations.permissions import Perm
+from integrations.accounts import fresh
+from integrations.accounts.models import ApiToken
+from integrations.permissions import DANGEROUS, Perm
 
 UNSAFE = ("POST", "PUT", "PATCH", "DELETE")
 
@@ -20,6 +23,8 @@ class ApiView(APIView):
     """A view with its permission for each method: `permissions = {"GET": Perm.READ, "PATCH": Perm.MANAGE}`."""
 
     permissions: ClassVar[Mapping[str, Perm]] = {}
+    dangerous: ClassVar[Collection[str]] = ()
+    """Methods that want a fresh login, or a token with the scope `dangerous`."""
     http_method_names = ["get", "head", "post", "patch", "delete"]
 
     def check_permissions(self, request: Request) -> None:
@@ -27,6 +32,9 @@ class ApiView(APIView):
         if request.user.is_authenticated:
             super().check_throttles(request)
         super().check_permissions(request)
+        if request.method in self.dangerous and not _is_fresh(request):
+            text = "This needs a fresh login: sign in again, or use a token with the scope `dangerous`."
+            self.permission_denied(request, text, "fresh_login_required")
 
     def check_throttles(self, request: Request) -> None:
         """Done above; DRF would count only those who are let in."""
@@ -52,6 +60,12 @@ class ApiView(APIView):
         asked = shape(data=self.request.query_params.dict())
         asked.is_valid(raise_exception=True)
         return dict(asked.validated_data)
+
+
+def _is_fresh(request: Request) -> bool:
+    if isinstance(request.auth, ApiToken):
+        return DANGEROUS in request.auth.scopes
+    return fresh.is_fresh(request._request, timezone.now())
 
 
 def place(request: Request) -> str:

@@ -33,6 +33,7 @@ class PendingAnswer(RevokeAnswer):
 
 class RevokeView(ApiView):
     permissions = {"DELETE": Perm.MANAGE}
+    dangerous = ("DELETE",)
     look_at: LookAt | None = None
 
     @extend_schema(

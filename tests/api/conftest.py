@@ -7,16 +7,17 @@ import pytest
 from django.test import Client
 
 from integrations.accounts.models import ApiToken, User
+from integrations.permissions import DANGEROUS
 
 BASE = "/api/admin/integrations"
 
 
 class Caller:
-    """`caller.get("/health")`: requests with a bearer token of `user`, JSON in and out."""
+    """`caller.get("/health")`: requests with a bearer token of `user`, JSON in and out; it may what is dangerous."""
 
     def __init__(self, user: User, **token: Any) -> None:
         self.row, self.token = ApiToken.issue(
-            user=user, name="test", scopes=token.get("scopes", []), expires_at=token.get("expires_at")
+            user=user, name="test", scopes=token.get("scopes", [DANGEROUS]), expires_at=token.get("expires_at")
         )
         self._client = Client()
 

@@ -37,6 +37,7 @@ TABLE: dict[str, dict[str, str]] = {
     "api/cron/integrations-health-check": {"GET": OWN_SECRET, "POST": OWN_SECRET},
     "api/cron/cleanup-webhook-logs": {"GET": OWN_SECRET, "POST": OWN_SECRET},
     "accounts/login/": {"GET": ANYBODY, "POST": ANYBODY},
+    "accounts/prove/": {"GET": SIGNED_IN, "POST": SIGNED_IN},
     "accounts/logout/": {"POST": ANYBODY},
     "admin/integrations": {"GET": READ},
     "admin/integrations/palette": {"GET": SIGNED_IN},

@@ -127,6 +127,7 @@ class BulkReplayView(ApiView):
     """`wake` tells the workers; it never blocks."""
 
     permissions = {"POST": Perm.WEBHOOKS_REPLAY}
+    dangerous = ("POST",)
     wake: Callable[[], object] | None = None
 
     @extend_schema(

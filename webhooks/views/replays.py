@@ -17,6 +17,7 @@ from django.utils.translation import gettext_lazy, ngettext
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from integrations import actor, ids, pages, permissions
+from integrations.accounts import fresh
 from integrations.accounts.models import User
 from integrations.pages import PageRequest
 from integrations.permissions import Perm
@@ -67,6 +68,7 @@ def _ask_for_one(request: PageRequest, log: WebhookLog) -> HttpResponse:
 
 @require_http_methods(["GET", "POST"])
 @pages.requires(Perm.WEBHOOKS_REPLAY)
+@fresh.required(back="webhooks:feed")
 def many(request: PageRequest, wake: Wake) -> HttpResponse:
     """Count what is chosen (rows that were picked, or all that match the filters), ask, then begin with what was
     counted. `wake` tells the workers."""

@@ -10,9 +10,9 @@ from integrations.accounts import tokens
 from integrations.accounts.models import User
 from integrations.actor import Actor
 from integrations.models import Integration
-from integrations.permissions import Perm
+from integrations.permissions import DANGEROUS, Perm
 
-SCOPES = [perm.public_name for perm in Perm]
+SCOPES = [*(perm.public_name for perm in Perm), DANGEROUS]
 
 
 class Command(BaseCommand):
@@ -25,7 +25,11 @@ class Command(BaseCommand):
         parser.add_argument("username")
         parser.add_argument("--name", default="made on the command line", help="What it is for.")
         parser.add_argument(
-            "--scope", action="append", default=[], choices=SCOPES, help="Confine it to this permission; repeatable."
+            "--scope",
+            action="append",
+            default=[],
+            choices=SCOPES,
+            help="Confine it to this permission; repeatable. `dangerous` adds what wants a fresh login.",
         )
         parser.add_argument(
             "--on", action="append", default=[], metavar="SLUG", help="Confine it to this integration; repeatable."
