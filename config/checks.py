@@ -8,12 +8,14 @@ from collections.abc import Sequence
 from typing import Any
 
 from django.conf import settings
+from django.contrib.auth.models import Group
 from django.core.checks import CheckMessage, Error, Tags, Warning, register  # noqa: A004 - Django's names
 from django.core.exceptions import ImproperlyConfigured
 from django.db import DatabaseError, InterfaceError, connections
 
 from healthchecks.alerts import routes
 from integrations import vault
+from integrations.accounts.login import company, required
 from integrations.models import KeyCanary
 
 log = logging.getLogger(__name__)
@@ -92,6 +94,28 @@ def a_commit_is_durable(databases: Sequence[str] | None = None, **_: Any) -> lis
                 )
             )
     return problems
+
+
+@register(Tags.security, deploy=True)
+def a_password_is_not_all(**_: Any) -> list[CheckMessage]:
+    if settings.SECOND_FACTOR_FOR != required.NOBODY:
+        return []
+    return [
+        Warning(
+            "SECOND_FACTOR_FOR is nobody: whoever learns a password is in.",
+            hint="Leave it unset, or set it to acting, everyone, or the roles that must have one.",
+            id="config.W004",
+        )
+    ]
+
+
+@register(Tags.database)
+def sign_in_is_set_up(databases: Sequence[str] | None = None, **_: Any) -> list[CheckMessage]:
+    """A role that is misspelt would be one that nobody has."""
+    if Group._meta.db_table not in (connections["default"].introspection.table_names() if databases else []):
+        return []
+    roles = [f"SECOND_FACTOR_FOR: there is no role {role!r}." for role in required.unknown_roles()]
+    return [Error(sentence, id="config.E005") for sentence in [*roles, *company.amiss()]]
 
 
 @register(Tags.database)

@@ -33,6 +33,7 @@ PORT = env.int("PORT", 8000)
 PUBLIC_URL = env.str("PUBLIC_URL", f"http://localhost:{PORT}").rstrip("/")
 _public = urlsplit(PUBLIC_URL)
 HTTPS = _public.scheme == "https"
+PUBLIC_HOST = _public.hostname or "localhost"
 
 SECRET_KEY = required("SECRET_KEY", DATA_DIR, embedded=EMBEDDED)
 SECRET_KEY_FALLBACKS = env.list("SECRET_KEY_FALLBACKS", default=[])
@@ -43,7 +44,7 @@ ACTIVITY_KEY = required("ACTIVITY_KEY", DATA_DIR, embedded=EMBEDDED)
 CRON_SECRET = secret("CRON_SECRET")
 METRICS_TOKEN = secret("METRICS_TOKEN")
 
-ALLOWED_HOSTS = [*env.list("ALLOWED_HOSTS", default=[]), _public.hostname or "localhost", "localhost", "127.0.0.1"]
+ALLOWED_HOSTS = [*env.list("ALLOWED_HOSTS", default=[]), PUBLIC_HOST, "localhost", "127.0.0.1"]
 CSRF_TRUSTED_ORIGINS = [PUBLIC_URL]
 TRUSTED_PROXIES = env.list("TRUSTED_PROXIES", default=[])
 
@@ -53,8 +54,14 @@ BRAND_ACCENT = env.str("BRAND_ACCENT", "")
 
 # --- Apps ------------------------------------------------------------------------------------------------------------
 INSTALLED_APPS = [
-    "integrations.accounts",
     "integrations.apps.SuperuserAdminConfig",
+    "allauth",
+    "allauth.account",
+    "allauth.mfa",
+    "allauth.socialaccount",
+    "allauth.socialaccount.providers.openid_connect",
+    "allauth.usersessions",
+    "integrations.accounts",  # after those whose pages in the Django admin it replaces
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.humanize",
@@ -91,8 +98,10 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "allauth.account.middleware.AccountMiddleware",
     "integrations.accounts.sessions.SessionEndMiddleware",
     "config.middleware.LoginRequiredMiddleware",
+    "integrations.accounts.login.required.SecondFactorMiddleware",
     "config.middleware.TimeZoneMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
@@ -180,7 +189,9 @@ CACHES = {
         "OPTIONS": {"socket_timeout": 0.5, "socket_connect_timeout": 0.5},
     }
     if REDIS_URL
-    else {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}
+    else {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"},
+    # What a process counts by itself while Redis is away (integrations/api/limits.py).
+    "alone": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache", "LOCATION": "alone"},
 }
 
 # --- Celery: only a wake-up; every waiting thing is a row (config/celery.py) -----------------------------------------
@@ -192,15 +203,71 @@ AUTHENTICATION_BACKENDS = ["django.contrib.auth.backends.ModelBackend", "guardia
 ANONYMOUS_USER_NAME = None  # django-guardian: no "AnonymousUser" row; anonymous people have no rights here
 GUARDIAN_MONKEY_PATCH_USER = False
 GUARDIAN_MONKEY_PATCH_GROUP = False
-LOGIN_URL = "accounts:login"
+LOGIN_URL = "account_login"
 LOGIN_REDIRECT_URL = "overview"
-LOGOUT_REDIRECT_URL = "accounts:login"
+LOGOUT_REDIRECT_URL = "account_login"
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
     {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 12}},
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
     {"NAME": "django.contrib.auth.password_validation.NumericPasswordValidator"},
 ]
+
+# Who must have a second factor: "acting" (who may do more than look), "everyone", "nobody", or roles, comma-separated.
+SECOND_FACTOR_FOR = env.str("SECOND_FACTOR_FOR", "nobody" if EMBEDDED else "acting").strip()
+ACCOUNT_ADAPTER = "integrations.accounts.login.adapters.Accounts"
+ACCOUNT_LOGIN_METHODS = {"username"}
+ACCOUNT_SIGNUP_FIELDS = ["username*", "email*", "password1*"]
+ACCOUNT_EMAIL_VERIFICATION = "none"
+ACCOUNT_DEFAULT_HTTP_PROTOCOL = _public.scheme
+ACCOUNT_SESSION_REMEMBER = True  # as long as a session of ours lasts (integrations/accounts/sessions.py)
+ACCOUNT_RATE_LIMITS = MFA_RATE_LIMITS = False  # ours lock nobody out (integrations/accounts/login/guessing.py)
+MFA_ADAPTER = "integrations.accounts.login.adapters.Factors"
+MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
+MFA_PASSKEY_LOGIN_ENABLED = True
+MFA_WEBAUTHN_ALLOW_INSECURE_ORIGIN = not HTTPS  # browsers allow it on localhost alone
+MFA_RECOVERY_CODES_SHOW_ONCE = True
+MFA_RECOVERY_CODE_DIGITS = 10
+MFA_TOTP_TOLERANCE = 1
+MFA_TOTP_ISSUER = f"{BRAND_NAME} Integrations"
+MFA_FORMS = {  # codes that are used up in the database
+    "authenticate": "integrations.accounts.login.factors.Authenticate",
+    "reauthenticate": "integrations.accounts.login.factors.Authenticate",
+    "activate_totp": "integrations.accounts.login.factors.ActivateTotp",
+    "deactivate_totp": "integrations.accounts.login.factors.DeactivateTotp",
+}
+
+# The company's own sign-in, by OpenID Connect; unset: none (integrations/accounts/login/company.py).
+OIDC_ISSUER = env.str("OIDC_ISSUER", "").rstrip("/")
+OIDC_CLIENT_ID = env.str("OIDC_CLIENT_ID", "")
+OIDC_CLIENT_SECRET = secret("OIDC_CLIENT_SECRET")
+OIDC_NAME = env.str("OIDC_NAME", f"{BRAND_NAME} account")
+OIDC_SCOPES = env.list("OIDC_SCOPES", default=["openid", "profile", "email"])
+OIDC_GROUPS_CLAIM = env.str("OIDC_GROUPS_CLAIM", "groups")
+OIDC_ROLES = env.list("OIDC_ROLES", default=[])  # "group=Role", so many as there are
+OIDC_SECOND_FACTOR = env.bool("OIDC_SECOND_FACTOR", True)  # the provider asks for one: ours asks for no other
+SOCIALACCOUNT_ADAPTER = "integrations.accounts.login.company.Company"
+SOCIALACCOUNT_LOGIN_ON_GET = True  # a form's redirect elsewhere is what the Content-Security-Policy forbids
+SOCIALACCOUNT_REQUESTS_TIMEOUT = 10
+SOCIALACCOUNT_PROVIDERS = {
+    "openid_connect": {
+        "OAUTH_PKCE_ENABLED": True,
+        "APPS": [
+            {
+                "provider_id": "company",
+                "name": OIDC_NAME,
+                "client_id": OIDC_CLIENT_ID,
+                "secret": OIDC_CLIENT_SECRET,
+                "settings": {
+                    "server_url": OIDC_ISSUER,
+                    "scope": OIDC_SCOPES,
+                },
+            }
+        ]
+        if OIDC_ISSUER
+        else [],
+    }
+}
 
 # --- Closed for planned work (config/closed.py) ----------------------------------------------------------------------
 MAINTENANCE = env.str("MAINTENANCE", "").strip()

@@ -7,7 +7,7 @@ rmSync(out, { recursive: true, force: true });
 mkdirSync(`${out}/fonts`, { recursive: true });
 
 await build({
-  entryPoints: ["src/app.js", "src/charts.js", "src/theme.js", "src/docs.js"],
+  entryPoints: ["src/app.js", "src/charts.js", "src/theme.js", "src/docs.js", "src/passkeys.js"],
   bundle: true, minify: true, format: "iife", target: "es2022",
   outdir: out, legalComments: "eof", logLevel: "info",
 });

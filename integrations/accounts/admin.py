@@ -1,3 +1,7 @@
+from allauth.account.models import EmailAddress
+from allauth.mfa.models import Authenticator
+from allauth.socialaccount.models import SocialAccount, SocialApp, SocialToken
+from allauth.usersessions.models import UserSession
 from django.contrib import admin
 from django.contrib.auth.admin import GroupAdmin, UserAdmin
 from django.contrib.auth.models import Group
@@ -17,12 +21,43 @@ class PersonAdmin(UserAdmin, AuditedAdmin[User]):  # type: ignore[type-arg]  # D
     add_fieldsets = [(None, {"fields": ["username", "email", "password1", "password2"]})]
 
 
-admin.site.unregister(Group)
+for model in (Group, Authenticator, EmailAddress, SocialAccount, SocialApp, SocialToken, UserSession):
+    if admin.site.is_registered(model):
+        admin.site.unregister(model)  # allauth's own pages would show what is in them
 
 
 @admin.register(Group)
 class RoleAdmin(GroupAdmin, AuditedAdmin[Group]):
     """Roles. The five declared ones get their permissions back at the next migrate (`integrations/permissions.py`)."""
+
+
+@admin.register(Authenticator)
+class FactorAdmin(AuditedAdmin[Authenticator]):
+    """Second factors: whose there are. Deleting takes one off an account whose person has lost it."""
+
+    list_display = ["user", "type", "created_at", "last_used_at"]
+    list_select_related = ["user"]
+    list_filter = ["type"]
+    search_fields = ["user__username"]
+    fields = ("user", "type", "created_at", "last_used_at")
+    readonly_fields = ("user", "type", "created_at", "last_used_at")
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+
+@admin.register(SocialAccount)
+class CompanyAccountAdmin(AuditedAdmin[SocialAccount]):
+    """Who of the company's sign-in is who here."""
+
+    list_display = ["user", "uid", "last_login"]
+    list_select_related = ["user"]
+    search_fields = ["user__username", "uid"]
+    fields = ("user", "uid", "last_login", "date_joined")
+    readonly_fields = ("user", "uid", "last_login", "date_joined")
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
 
 
 @admin.register(ApiToken)

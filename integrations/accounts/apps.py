@@ -8,4 +8,5 @@ class AccountsConfig(AppConfig):
     verbose_name = gettext_lazy("People and API tokens")
 
     def ready(self) -> None:
-        from integrations.accounts import fresh  # noqa: F401 - it listens to who signs in
+        from integrations.accounts import fresh  # noqa: F401 - they listen to who signs in
+        from integrations.accounts.login import company, trail  # noqa: F401

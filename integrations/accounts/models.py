@@ -2,6 +2,7 @@
 
 import hashlib
 import secrets
+from collections.abc import Iterable
 from datetime import datetime
 from uuid import UUID
 
@@ -12,7 +13,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from integrations import ids
+from integrations import crypto, ids
 
 TOKEN_PREFIX = "cti_"  # noqa: S105 - the public part: secret scanners recognise a leaked token by it
 
@@ -39,6 +40,40 @@ class User(AbstractUser):
             return _("Superuser")
         group = self.groups.order_by("name").first()
         return group.name if group else _("No role")
+
+
+class FactorSecret(models.Model):
+    """What a second factor is made from, sealed by the vault (integrations/crypto.py) and bound to this row. allauth's
+    own row holds this one's id."""
+
+    id = models.UUIDField(primary_key=True, default=ids.new, editable=False)
+    sealed = models.TextField()
+
+    class Meta:
+        db_table = "accounts_factor_secret"
+
+    def __str__(self) -> str:
+        return str(self.pk)
+
+    def context(self) -> str:
+        return f"{self._meta.db_table}:{self.pk}:sealed"
+
+    @classmethod
+    def keep(cls, text: str) -> str:
+        """Its id."""
+        row = cls(pk=ids.new())
+        row.sealed = crypto.seal(text, context=row.context())
+        row.save(force_insert=True)
+        return str(row.pk)
+
+    @classmethod
+    def read(cls, pk: str) -> str:
+        row = cls.objects.get(pk=pk)
+        return crypto.unseal(row.sealed, context=row.context())
+
+    @classmethod
+    def forget(cls, pks: Iterable[str]) -> None:
+        cls.objects.filter(pk__in=[pk for pk in pks if pk]).delete()
 
 
 class ApiTokenQuerySet(models.QuerySet["ApiToken"]):

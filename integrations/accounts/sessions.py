@@ -5,12 +5,16 @@ Django's own age begins anew with each save, and a page that is left open polls 
 
 import hashlib
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from allauth.usersessions.models import UserSession
 from django.conf import settings
 from django.contrib.auth import SESSION_KEY, logout
+from django.db import transaction
 from django.http import HttpRequest, HttpResponseBase
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from integrations import activity, actor
 
@@ -37,6 +41,8 @@ class SessionEndMiddleware:
         elif "X-Poll" not in request.headers and now - _seen(request) >= SEEN_EVERY:
             request.session[SEEN] = now.timestamp()
             request.session.setdefault(BEGAN, _began(request).timestamp())
+            if request.session.session_key:
+                UserSession.objects.create_from_request(request)
 
 
 def _tell(request: HttpRequest, why: str) -> None:
@@ -50,6 +56,65 @@ def _tell(request: HttpRequest, why: str) -> None:
         outcome=activity.SUCCESS,
         details={"why": why},
     )
+
+
+# --- One's own, on the account page ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A session as its person sees it; `pk` says which, its key is nobody's business."""
+
+    pk: int
+    browser: str
+    address: str
+    seen_at: datetime
+    began_at: datetime
+    current: bool
+
+
+def of(request: HttpRequest) -> list[Line]:
+    """This one first, then the latest seen. Those that have ended meanwhile are swept away."""
+    now, user = timezone.now(), request.user
+    rows = [row for row in UserSession.objects.purge_and_list(user) if not _dead(row, now)]
+    here = request.session.session_key
+    lines = [
+        Line(row.pk, browser(row.user_agent), row.ip, row.last_seen_at, row.created_at, row.session_key == here)
+        for row in rows
+    ]
+    return sorted(lines, key=lambda line: (not line.current, -line.seen_at.timestamp()))
+
+
+def end(request: HttpRequest, *, pk: int | None) -> int:
+    """End one of one's own other sessions, or (None) all of them; how many there were."""
+    rows = UserSession.objects.filter(user=request.user).exclude(session_key=request.session.session_key)
+    ended = list(rows if pk is None else rows.filter(pk=pk))
+    if not ended:
+        return 0
+    with transaction.atomic():
+        for row in ended:
+            row.end()
+        details = {"why": "by_hand", "sessions": len(ended)}
+        activity.record(actor=actor.of(request), action="session_ended", details=details)
+    return len(ended)
+
+
+def _dead(row: UserSession, now: datetime) -> bool:
+    idle = timedelta(minutes=settings.SESSION_IDLE_MINUTES)
+    if now - row.created_at >= timedelta(seconds=settings.SESSION_COOKIE_AGE):
+        return True
+    return bool(idle) and now - row.last_seen_at >= idle
+
+
+_BROWSERS = (("Edg", "Edge"), ("OPR", "Opera"), ("Firefox", "Firefox"), ("Chrome", "Chrome"), ("Safari", "Safari"))
+_SYSTEMS = (("Android", "Android"), ("iPhone", "iPhone"), ("iPad", "iPad"), ("Windows", "Windows"),
+            ("Mac OS", "macOS"), ("Linux", "Linux"))  # fmt: skip
+
+
+def browser(agent: str) -> str:
+    """ "Firefox, Linux": enough to know one's own by; the first words of an agent that is none of these."""
+    names = [next((name for mark, name in known if mark in agent), "") for known in (_BROWSERS, _SYSTEMS)]
+    return ", ".join(filter(None, names)) or agent[:40] or _("Unknown browser")
 
 
 def begin(request: HttpRequest, *, now: datetime) -> None:

@@ -1,10 +1,8 @@
 from django.urls import path
 
-from integrations.accounts import views
+from integrations.accounts.login import views
 
 app_name = "accounts"
 urlpatterns = [
-    path("login/", views.Login.as_view(), name="login"),
     path("prove/", views.prove, name="prove"),
-    path("logout/", views.sign_out, name="logout"),
 ]

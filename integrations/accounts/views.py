@@ -1,103 +1,28 @@
-"""Signing in and out, and one's own account."""
+"""One's own account."""
 
-from ipaddress import ip_network
-from typing import Any
 from uuid import UUID
 
 from django.conf import settings
-from django.contrib.auth import logout, update_session_auth_hash
-from django.contrib.auth.decorators import login_not_required
-from django.contrib.auth.forms import AuthenticationForm, PasswordChangeForm
-from django.contrib.auth.views import LoginView, redirect_to_login
-from django.http import HttpRequest, HttpResponse
-from django.http.response import HttpResponseBase
-from django.shortcuts import redirect, render
+from django.contrib.auth import update_session_auth_hash
+from django.contrib.auth.forms import PasswordChangeForm
+from django.http import HttpResponse
+from django.shortcuts import render
 from django.utils import timezone
-from django.utils.decorators import method_decorator
-from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
-from django_htmx.http import HttpResponseClientRedirect
 
-from integrations import activity, actor, pages
+from integrations import actor, pages
 from integrations.accounts import account as accounts
-from integrations.accounts import fresh, sessions, tokens
+from integrations.accounts import sessions, tokens
+from integrations.accounts.login import factors
 from integrations.accounts.models import ApiToken, User
 from integrations.api import limits
 from integrations.pages import PageRequest
 
 PASSWORD_TRIES, PASSWORD_WINDOW = 10, 900
 """So many a person may try to change theirs, in so many seconds."""
-
-
-@method_decorator(login_not_required, name="dispatch")
-class Login(LoginView):
-    """Django's own, in our look; every attempt leaves an activity row."""
-
-    template_name = "accounts/login.html"
-    redirect_authenticated_user = True
-
-    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        htmx = getattr(request, "htmx", None)
-        if not htmx:
-            return super().dispatch(request, *args, **kwargs)
-        # A poll whose session ended was sent here: the whole page has to come, and then come back to where it was.
-        return HttpResponseClientRedirect(redirect_to_login(htmx.current_url_abs_path or "/").url)
-
-    def form_valid(self, form: AuthenticationForm) -> HttpResponse:
-        response = super().form_valid(form)
-        sessions.begin(self.request, now=timezone.now())
-        activity.record(actor=actor.of(self.request), action="login")
-        return response
-
-    def form_invalid(self, form: AuthenticationForm) -> HttpResponse:
-        """Told once a minute for each network and account tried: a stranger who guesses must not write the log full.
-
-        A name that is nobody's is not kept: it may well be a password, typed into the wrong field.
-        """
-        who, typed = actor.of(self.request), form.data.get("username", "")[:150]
-        user = User.objects.filter(username=typed).first() if typed.isprintable() else None
-        activity.record_once(
-            actor=who,
-            action="login",
-            key=f"login_failed:{timezone.now():%Y%m%d%H%M}:{_network(who.ip_address)}:{user.pk if user else ''}",
-            integration=None,
-            outcome=activity.FAILURE,
-            details={"username": user.username if user else None},
-        )
-        return super().form_invalid(form)
-
-
-def _network(address: str | None) -> str:
-    """Whoever has one IPv6 address has all of its /64."""
-    if not address or ":" not in address:
-        return address or ""
-    return str(ip_network(f"{address.partition('%')[0]}/64", strict=False))
-
-
-@require_http_methods(["GET", "POST"])
-@never_cache
-@pages.requires(None)
-def prove(request: PageRequest) -> HttpResponse:
-    """Ask again who they are: before a dangerous action (integrations/accounts/fresh.py)."""
-    then = request.POST.get("next", request.GET.get("next", ""))
-    wrong = request.method == "POST" and not request.user.check_password(request.POST.get("password", ""))
-    if request.method == "GET" or wrong:
-        context = {"next": then, "wrong": wrong}
-        return render(request, "accounts/prove.html", context, status=422 if wrong else 200)
-    fresh.proved(request.user, request)
-    safe = url_has_allowed_host_and_scheme(then, {request.get_host()}, require_https=request.is_secure())
-    return redirect(then if safe else settings.LOGIN_REDIRECT_URL)
-
-
-@login_not_required
-@require_POST
-def sign_out(request: HttpRequest) -> HttpResponse:
-    if request.user.is_authenticated:
-        activity.record(actor=actor.of(request), action="logout")
-    logout(request)
-    return redirect(settings.LOGOUT_REDIRECT_URL)
 
 
 # --- One's own account -----------------------------------------------------------------------------------------------
@@ -136,10 +61,22 @@ def change_preferences(request: PageRequest) -> HttpResponse:
     return pages.answer(request, title=_("Saved"), text=_("It holds from this page on."), back="account")
 
 
+@require_POST
+@pages.requires(None)
+def end_sessions(request: PageRequest, pk: int | None = None) -> HttpResponse:
+    """One of one's other sessions, or all of them."""
+    ended = sessions.end(request, pk=pk)
+    title = ngettext("{n} session ended", "{n} sessions ended", ended).format(n=ended)
+    text = _("Whoever used it has to sign in again.")
+    return pages.answer(request, title=title, text=text, tone="success" if ended else "info", back="account")
+
+
 def _account(request: PageRequest, form: PasswordChangeForm) -> HttpResponse:
     context = {
         "account": accounts.of(request.user),
         "form": form,
+        "factors": factors.of(request.user),
+        "sessions": sessions.of(request),
         "zones": accounts.zones(),
         "now": timezone.now(),
         "installation_zone": settings.TIME_ZONE,

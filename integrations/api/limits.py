@@ -1,15 +1,18 @@
 """Rate limits per person: reads and actions counted apart, in fixed windows, shared by all server processes.
 
-The count lives in the cache (Redis; without it there is one web process, and its memory). If Redis is away nobody is
-held up: a limit protects, it must not be what breaks.
+The count lives in the cache (Redis; without it there is one web process, and its memory). While Redis is away each
+process counts for itself: a limit protects, it must not be what breaks, nor be gone.
 """
 
 import logging
 import time
+from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from django.conf import settings
-from django.core.cache import cache
+from django.core.cache import cache, caches
+from django.core.cache.backends.base import BaseCache
 from rest_framework.request import Request
 from rest_framework.throttling import BaseThrottle
 
@@ -50,11 +53,42 @@ def parse(rate: str) -> tuple[int, int]:
 
 def hit(name: str, window: int) -> tuple[int, int]:
     """Count one; returns how many there were in this window, and the seconds until the next."""
+    key, left = _key(name, window)
+
+    def count(store: BaseCache) -> int:
+        store.add(key, 0, timeout=window + 5)
+        used: int = store.incr(key)
+        return used
+
+    return _counted(count), left
+
+
+def seen(name: str, window: int) -> int:
+    """How many there were in this window, none counted."""
+    key, __ = _key(name, window)
+    return _counted(lambda store: int(store.get(key) or 0))
+
+
+def take_back(name: str, window: int) -> None:
+    """Count one less: it turned out to be none of those that are limited."""
+    key, __ = _key(name, window)
+
+    def back(store: BaseCache) -> int:
+        with suppress(ValueError):  # its window is over
+            store.decr(key)
+        return 0
+
+    _counted(back)
+
+
+def _key(name: str, window: int) -> tuple[str, int]:
     now = time.time()
-    key, left = f"{name}:{int(now // window)}", window - int(now % window)
+    return f"{name}:{int(now // window)}", window - int(now % window)
+
+
+def _counted(count: Callable[[BaseCache], int]) -> int:
     try:
-        cache.add(key, 0, timeout=window + 5)
-        return cache.incr(key), left
+        return count(cache)
     except Exception as error:  # noqa: BLE001 - the cache's client raises its own kinds
-        log.warning("Requests can't be counted (%s)", error)
-        return 0, left
+        log.warning("Each process counts requests for itself (%s)", error)
+        return count(caches["alone"])

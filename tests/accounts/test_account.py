@@ -103,7 +103,7 @@ def test_somebody_who_guesses_the_old_password_leaves_a_trace_once_a_minute(bob:
 
 
 def test_times_are_told_in_ones_own_zone_on_pages_and_in_none_elsewhere(client: Client, bob: User) -> None:
-    client.post("/accounts/login/", {"username": "bob", "password": PASSWORD})
+    client.post("/accounts/login/", {"login": "bob", "password": PASSWORD})
     User.objects.filter(pk=bob.pk).update(last_login=timezone.now().replace(year=2026, month=1, day=4, hour=12))
     assert "SAST" in client.get(ACCOUNT).content.decode()
     page = client.post(f"{ACCOUNT}/preferences", {"time_zone": "Asia/Tokyo", "single_keys": "on"}, follow=True)

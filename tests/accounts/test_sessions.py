@@ -24,7 +24,7 @@ pytestmark = pytest.mark.django_db
 def clock(alice: User, client: Client) -> Any:
     """Alice has just signed in."""
     with time_machine.travel(timezone.now(), tick=False) as moving:
-        client.post(LOGIN, {"username": "alice", "password": PASSWORD})
+        client.post(LOGIN, {"login": "alice", "password": PASSWORD})
         yield moving
 
 

@@ -15,14 +15,14 @@ def trace() -> list[tuple[str, str, str]]:
 
 
 def test_signing_in_leads_on_and_is_recorded(client: Client, alice: User) -> None:
-    response = client.post(LOGIN, {"username": "alice", "password": PASSWORD}, REMOTE_ADDR="192.0.2.7")
+    response = client.post(LOGIN, {"login": "alice", "password": PASSWORD}, REMOTE_ADDR="192.0.2.7")
     assert response.headers["Location"] == "/admin/integrations"
     assert trace() == [("alice", "login", "success")]
     assert Activity.objects.get().ip_address == "192.0.2.7"
 
 
 def test_a_wrong_password_is_announced_and_recorded(client: Client, alice: User) -> None:
-    response = client.post(LOGIN, {"username": "alice", "password": "wrong"})
+    response = client.post(LOGIN, {"login": "alice", "password": "wrong"})
     page = response.content.decode()
     assert 'role="alert"' in page
     assert 'value="alice"' in page
@@ -33,20 +33,20 @@ def test_a_wrong_password_is_announced_and_recorded(client: Client, alice: User)
 
 def test_a_disabled_user_stays_outside(client: Client, alice: User) -> None:
     User.objects.update(is_active=False)
-    assert client.post(LOGIN, {"username": "alice", "password": PASSWORD}).status_code == 200
+    assert client.post(LOGIN, {"login": "alice", "password": PASSWORD}).status_code == 200
     assert trace() == [("anonymous", "login", "failure")]
 
 
 def test_what_is_nobodys_name_is_not_kept_since_it_may_be_a_password(client: Client, db: None) -> None:
-    client.post(LOGIN, {"username": "<b>\r\nS3cret\x1b[2J\x00" + "x" * 500, "password": "x"})
+    client.post(LOGIN, {"login": "<b>\r\nS3cret\x1b[2J\x00" + "x" * 500, "password": "x"})
     assert Activity.objects.get().details == {"username": None}
 
 
 def test_every_account_that_is_guessed_at_is_told_once_a_minute(client: Client, alice: User, bob: User) -> None:
     for _ in range(3):
         for name in ("alice", "bob", "nobody", "no one"):
-            client.post(LOGIN, {"username": name, "password": "x"}, REMOTE_ADDR="2001:db8::1")
-    client.post(LOGIN, {"username": "bob", "password": "x"}, REMOTE_ADDR="2001:db8::2")
+            client.post(LOGIN, {"login": name, "password": "x"}, REMOTE_ADDR="2001:db8::1")
+    client.post(LOGIN, {"login": "bob", "password": "x"}, REMOTE_ADDR="2001:db8::2")
     guessed = [entry.details["username"] for entry in Activity.objects.order_by("seq")]
     assert guessed == ["alice", "bob", None]
 
@@ -69,7 +69,7 @@ def test_nothing_typed_is_a_failure_too(client: Client, db: None) -> None:
 def test_next_is_followed_only_within_the_site(client: Client, alice: User, asked: str, leads: str) -> None:
     page = client.get(LOGIN, {"next": asked}).content.decode()
     assert ("evil" in page or "javascript:" in page) is False
-    response = client.post(LOGIN, {"username": "alice", "password": PASSWORD, "next": asked})
+    response = client.post(LOGIN, {"login": "alice", "password": PASSWORD, "next": asked})
     assert response.headers["Location"] == leads
 
 
@@ -105,7 +105,7 @@ def test_signing_out_without_a_session_is_no_error_and_leaves_no_trace(client: C
 
 def test_forms_are_guarded_against_forgery(alice: User) -> None:
     client = Client(enforce_csrf_checks=True)
-    response = client.post(LOGIN, {"username": "alice", "password": PASSWORD})
+    response = client.post(LOGIN, {"login": "alice", "password": PASSWORD})
     assert response.status_code == 403
     assert b"This page was out of date" in response.content
     assert trace() == []

@@ -55,7 +55,7 @@ def test_the_first_admin_can_sign_in_with_the_password_that_is_printed_once(tmp_
         session = requests.Session()
         page = session.get(f"{system.url}/accounts/login/", timeout=10).text
         token = page.partition('name="csrfmiddlewaretoken" value="')[2].partition('"')[0]
-        form = {"csrfmiddlewaretoken": token, "username": "admin", "password": password}
+        form = {"csrfmiddlewaretoken": token, "login": "admin", "password": password}
         landed = session.post(f"{system.url}/accounts/login/", form, headers={"Referer": system.url}, timeout=10)
         assert landed.url == f"{system.url}/admin/integrations"
         assert "Sandbox" not in line

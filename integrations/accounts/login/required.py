@@ -1,0 +1,89 @@
+"""Who must have a second factor (`SECOND_FACTOR_FOR`), and that nobody who must gets anywhere without one."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from django.conf import settings
+from django.http import HttpRequest, HttpResponseBase
+from django.shortcuts import redirect
+from django.urls import reverse
+from django_htmx.http import HttpResponseClientRedirect
+
+from integrations import permissions
+from integrations.api import problems
+from integrations.permissions import Perm
+
+if TYPE_CHECKING:
+    from integrations.accounts.models import User
+
+SATISFIED = "second_factor"
+"""In a session: its person has a second factor, or came by a sign-in that asks for one."""
+
+EVERYONE, ACTING, NOBODY = "everyone", "acting", "nobody"
+WITHOUT = frozenset({"brand-css", "healthz", "readyz", "metrics", "account-preferences", "account-password"})
+"""Routes outside the login's own that stay open to those who have still to set theirs up."""
+
+
+def of(user: "User") -> bool:
+    """Whether `user` must have one. Asked of the person, not of a token that confines them."""
+    whom: str = settings.SECOND_FACTOR_FOR
+    if whom == NOBODY:
+        return False
+    if whom == EVERYONE or user.is_superuser:
+        return True
+    if whom == ACTING:
+        return any(permissions.may_somewhere(user, perm) for perm in Perm if perm != Perm.READ)
+    roles = [role.strip() for role in whom.split(",")]
+    return user.groups.filter(name__in=roles).exists()
+
+
+def unknown_roles() -> list[str]:
+    """What the setting names that is neither a word of ours nor a role."""
+    from django.contrib.auth.models import Group
+
+    whom: str = settings.SECOND_FACTOR_FOR
+    if whom in (EVERYONE, ACTING, NOBODY):
+        return []
+    named = {role.strip() for role in whom.split(",")}
+    return sorted(named - set(Group.objects.filter(name__in=named).values_list("name", flat=True)))
+
+
+class SecondFactorMiddleware:
+    """Leads to the page where one is set up. Tokens are not asked: they are made by those who have one."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        return self.get_response(request)
+
+    def process_view(self, request: HttpRequest, *view: object) -> HttpResponseBase | None:
+        if settings.SECOND_FACTOR_FOR == NOBODY or not request.user.is_authenticated or _open(request):
+            return None
+        if request.session.get(SATISFIED) or is_satisfied(request):
+            return None
+        if request.path.startswith("/api/"):
+            if request.headers.get("Authorization", "").lower().startswith("bearer "):
+                return None
+            text = "Set a second factor up first: under Account, in the pages."
+            return problems.response(403, "second_factor_required", text)
+        where = reverse("mfa_index")
+        return HttpResponseClientRedirect(where) if getattr(request, "htmx", None) else redirect(where)
+
+
+def is_satisfied(request: HttpRequest) -> bool:
+    """Looked up once for a session; whoever must have one and has none is looked up each time."""
+    from integrations.accounts.login import factors
+
+    user = request.user
+    if not user.is_authenticated or (of(user) and not factors.has(user)):
+        return False
+    if factors.has(user):
+        request.session[SATISFIED] = True
+    return True
+
+
+def _open(request: HttpRequest) -> bool:
+    match = request.resolver_match
+    name = match.view_name if match else ""
+    return name.startswith(("accounts:", "account_", "mfa_", "openid_connect_")) or name in WITHOUT
