@@ -55,7 +55,9 @@ def test_no_signals_of_our_own_and_no_naked_clock(path):
     if named(path) not in allowed:
         assert ".connect(" not in text.replace("self.connect(", "").replace("sock.connect(", "").replace(
             "psycopg.connect(", ""
-        ).replace("AsyncConnection.connect(", "").replace("services.connect(", "").replace("oauth.connect(", "")
+        ).replace("AsyncConnection.connect(", "").replace("services.connect(", "").replace(
+            "oauth.connect(", ""
+        ).replace("sociallogin.connect(", "")
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=named)

@@ -16,7 +16,7 @@ from integrations.accounts import account
 from integrations.accounts.models import ApiToken, User
 from integrations.actor import Actor
 from integrations.models import Integration
-from integrations.permissions import Perm
+from integrations.permissions import DANGEROUS, Perm
 
 MOST = 50
 DAYS = (7, 30, 90, 180, 365)
@@ -33,6 +33,7 @@ class Line:
     tone: str
     label: str
     scopes: tuple[str, ...]
+    dangerous: bool
     integrations: tuple[str, ...]
 
 
@@ -53,7 +54,8 @@ def _line(row: ApiToken, names: dict[str, str], now: datetime) -> Line:
     else:
         status, tone, label = "alive", "healthy", _("Valid")
     on = tuple(names.get(slug, slug) for slug in row.only_on)
-    return Line(row, status, tone, label, tuple(row.scopes), on)
+    confined = tuple(scope for scope in row.scopes if scope != DANGEROUS)
+    return Line(row, status, tone, label, confined, DANGEROUS in row.scopes, on)
 
 
 class NewToken(forms.Form):
@@ -63,6 +65,7 @@ class NewToken(forms.Form):
     name = forms.CharField(label=gettext_lazy("What it is for"), max_length=100)
     scopes = forms.MultipleChoiceField(label=gettext_lazy("What it may do"), required=False)
     integrations = forms.MultipleChoiceField(label=gettext_lazy("Where"), required=False)
+    dangerous = forms.BooleanField(label=gettext_lazy("What wants a fresh login, too"), required=False)
     days = forms.TypedChoiceField(label=gettext_lazy("It lives for"), coerce=int, initial=90)
 
     def __init__(self, user: User, data: object = None) -> None:
@@ -73,6 +76,10 @@ class NewToken(forms.Form):
         self.fields["days"].choices = [  # type: ignore[attr-defined]
             (days, ngettext("{days} day", "{days} days", days).format(days=days)) for days in DAYS
         ]
+
+    def asked(self) -> list[str]:
+        """The scopes that were chosen, with the one that opens nothing by itself."""
+        return [*self.cleaned_data["scopes"], *([DANGEROUS] if self.cleaned_data["dangerous"] else [])]
 
 
 def scopes(user: User) -> Sequence[tuple[str, str]]:

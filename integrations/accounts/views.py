@@ -15,7 +15,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from integrations import actor, pages
 from integrations.accounts import account as accounts
-from integrations.accounts import sessions, tokens
+from integrations.accounts import fresh, sessions, tokens
 from integrations.accounts.login import factors
 from integrations.accounts.models import ApiToken, User
 from integrations.api import limits
@@ -96,9 +96,11 @@ def api_tokens(request: PageRequest) -> HttpResponse:
     if request.method == "GET" or not form.is_valid():
         return _tokens(request, form, status=200 if request.method == "GET" else 422)
     asked, now = form.cleaned_data, timezone.now()
+    if asked["dangerous"] and not fresh.is_fresh(request, now):
+        return fresh.ask(request, back="account-tokens")
     try:
         made = tokens.make(
-            user=request.user, name=asked["name"], scopes=asked["scopes"], only_on=asked["integrations"],
+            user=request.user, name=asked["name"], scopes=form.asked(), only_on=asked["integrations"],
             days=asked["days"], actor=actor.of(request), now=now, pk=asked["id"],
         )  # fmt: skip
     except tokens.Refused as refused:

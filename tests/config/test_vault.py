@@ -12,6 +12,7 @@ from django.core.management import CommandError, call_command
 from config import declared, vault
 from config.management.commands import up
 from integrations import crypto
+from integrations.accounts.models import FactorSecret
 from integrations.models import KeyCanary
 from oauth.models import AuthorizationRequest, Leftover, Token
 from tests.integrations.test_vault import sealed_token
@@ -54,7 +55,9 @@ def test_each_column_opens_what_its_own_code_sealed(registry):
     left = Leftover()
     left.token_sealed = crypto.seal("t", context=left.context())
     assert left.token() == "t"
-    rows = {Token: token, Refusal: refusal, AuthorizationRequest: asked, Leftover: left}
+    secret = FactorSecret.objects.get(pk=FactorSecret.keep("s"))
+    assert FactorSecret.read(secret.pk) == "s"
+    rows = {FactorSecret: secret, Token: token, Refusal: refusal, AuthorizationRequest: asked, Leftover: left}
     for column in vault.COLUMNS:  # one that is missing here is an error
         row = rows[column.model]
         assert crypto.unseal(getattr(row, column.name), context=column.context(row))

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from django.conf import settings
-from django.http import HttpRequest, HttpResponseBase
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect
 from django.urls import reverse
 from django_htmx.http import HttpResponseClientRedirect
@@ -67,8 +67,16 @@ class SecondFactorMiddleware:
                 return None
             text = "Set a second factor up first: under Account, in the pages."
             return problems.response(403, "second_factor_required", text)
-        where = reverse("mfa_index")
-        return HttpResponseClientRedirect(where) if getattr(request, "htmx", None) else redirect(where)
+        return _lead(request)
+
+
+def _lead(request: HttpRequest) -> HttpResponseBase:
+    """To where one is set up; what a page asks for by itself, once it is there, is just not answered."""
+    htmx, where = getattr(request, "htmx", None), reverse("mfa_index")
+    if not htmx:
+        return redirect(where)
+    there = (htmx.current_url_abs_path or "").startswith(reverse("account_login").removesuffix("login/"))
+    return HttpResponse(status=204) if there else HttpResponseClientRedirect(where)
 
 
 def is_satisfied(request: HttpRequest) -> bool:

@@ -83,22 +83,24 @@ def sign_out(request: HttpRequest) -> HttpResponse:
 def prove(request: PageRequest) -> HttpResponseBase:
     """Ask again who they are: before a dangerous action (integrations/accounts/fresh.py)."""
     request.session.pop(STATE, None)
-    then, problem = _then(request), ""
-    if request.method == "POST" and "company" in request.POST and SocialAccount.objects.filter(user=request.user):
-        provider = get_company_adapter().get_provider(request, "company")
-        answer: HttpResponseBase = provider.redirect(
-            request, "login", next_url=then, auth_params={"prompt": "login"}
-        )  # fmt: skip
-        return answer
-    if request.method == "POST":
-        try:
-            _prove(request)
-        except ValidationError as error:
-            problem = " ".join(error.messages)
-        else:
-            fresh.proved(request.user, request)
-            return redirect(then)
-    return _ask(request, then, problem)
+    then = _then(request)
+    if request.method == "GET":
+        return _ask(request, then, "")
+    if "company" in request.POST and SocialAccount.objects.filter(user=request.user).exists():
+        return _by_company(request, then)
+    try:
+        _prove(request)
+    except ValidationError as error:
+        return _ask(request, then, " ".join(error.messages))
+    fresh.proved(request.user, request)
+    return redirect(then)
+
+
+def _by_company(request: PageRequest, then: str) -> HttpResponseBase:
+    """Signed in there as they are, they are asked all the same."""
+    provider = get_company_adapter().get_provider(request, "company")
+    answer: HttpResponseBase = provider.redirect(request, "login", next_url=then, auth_params={"prompt": "login"})
+    return answer
 
 
 def _prove(request: PageRequest) -> None:

@@ -1,0 +1,33 @@
+"""`manage.py reset_second_factor USERNAME`: for who has lost phone, key and recovery codes."""
+
+from argparse import ArgumentParser
+from typing import Any
+
+from allauth.mfa.models import Authenticator
+from django.core.management.base import BaseCommand, CommandError
+from django.db import transaction
+
+from integrations import activity
+from integrations.accounts.models import User
+from integrations.actor import Actor
+
+
+class Command(BaseCommand):
+    help = (
+        "Take all second factors and recovery codes off an account. Be sure that it is them who ask: from then on the "
+        "password alone signs in, and who must have a second factor sets up another."
+    )
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("username")
+
+    def handle(self, *args: Any, username: str, **options: Any) -> None:
+        user = User.objects.filter(username=username).first()
+        if user is None:
+            raise CommandError(f"There is no user {username!r}.")
+        with transaction.atomic():
+            taken = [row.type for row in Authenticator.objects.select_for_update().filter(user=user)]
+            Authenticator.objects.filter(user=user).delete()
+            details = {"for": username, "factors": taken}
+            activity.record(actor=Actor(username="command line"), action="second_factor_reset", details=details)
+        self.stdout.write(f"{username} has no second factor any more ({len(taken)} taken off).")
