@@ -5,7 +5,7 @@ from uuid import UUID
 from django.conf import settings
 from django.contrib.auth import update_session_auth_hash
 from django.contrib.auth.forms import PasswordChangeForm
-from django.http import HttpResponse
+from django.http import HttpResponse, HttpResponseBase
 from django.shortcuts import render
 from django.utils import timezone
 from django.utils.translation import gettext as _
@@ -90,7 +90,7 @@ def _account(request: PageRequest, form: PasswordChangeForm) -> HttpResponse:
 @require_http_methods(["GET", "POST"])
 @never_cache
 @pages.requires(None)
-def api_tokens(request: PageRequest) -> HttpResponse:
+def api_tokens(request: PageRequest) -> HttpResponseBase:
     """One's own, and the form for another. What was made is shown by this very answer, and never again."""
     form = tokens.NewToken(request.user, request.POST or None)
     if request.method == "GET" or not form.is_valid():

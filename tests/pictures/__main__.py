@@ -47,7 +47,7 @@ def shots(context: BrowserContext, system: System, folder: Path, suffix: str) ->
     page.goto(f"{system.url}/accounts/login/")
     page.get_by_label("Username").fill("admin")
     page.get_by_label("Password").fill(system.env["DJANGO_SUPERUSER_PASSWORD"])
-    page.get_by_role("button", name="Sign in").click()
+    page.get_by_role("button", name="Sign in", exact=True).click()
     page.wait_for_url(f"{system.url}/admin/integrations")
     for name, path in PAGES.items():
         answer = page.goto(f"{system.url}/admin/integrations{path}")
