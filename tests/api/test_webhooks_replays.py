@@ -20,7 +20,7 @@ pytestmark = pytest.mark.django_db
 def woken(monkeypatch) -> list[str]:
     """The tasks that were announced."""
     told: list[str] = []
-    monkeypatch.setattr(wakeup, "_send", lambda task, countdown: told.append(task))
+    monkeypatch.setattr(wakeup, "_send", lambda task, *how: told.append(task))
     monkeypatch.setattr(wakeup._replayer, "wake", lambda: told.append(wakeup.REPLAY))
     return told
 
