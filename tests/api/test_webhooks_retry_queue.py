@@ -22,7 +22,7 @@ LATER = NOW + timedelta(hours=2)
 
 @pytest.fixture(autouse=True)
 def nobody_is_woken(monkeypatch):
-    monkeypatch.setattr(wakeup, "_send", lambda task, countdown: None)
+    monkeypatch.setattr(wakeup, "_send", lambda *_: None)
 
 
 @pytest.fixture

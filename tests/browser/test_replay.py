@@ -21,7 +21,7 @@ FEED = "/admin/integrations/webhooks"
 
 @pytest.fixture
 def log(registry, monkeypatch) -> WebhookLog:
-    monkeypatch.setattr(wakeup, "_send", lambda task, countdown: None)
+    monkeypatch.setattr(wakeup, "_send", lambda *_: None)
     return WebhookLogFactory(webhook=Webhook.objects.get(integration__slug="resend"), event_type="email.sent")
 
 
