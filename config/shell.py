@@ -16,6 +16,7 @@ from integrations import pages
 
 _KEYS = {
     "integrations": "o", "webhooks": "w", "apis": "h", "alerts": "a", "oauth": "t", "cron": "c", "activity": "l",
+    "people": "p",
 }  # fmt: skip
 _OF_WEBHOOKS = ("webhooks:", "replay-", "retry-queue", "test-webhook")
 
@@ -89,6 +90,7 @@ def navigation(request: HttpRequest) -> tuple[tuple[str, tuple[Link, ...]], ...]
         Link(_("OAuth tokens"), "key-round", reverse("oauth:tokens"), here.startswith("oauth:")),
         Link(_("Scheduled jobs"), "calendar-clock", reverse("cron:index"), here.startswith("cron:")),
         Link(_("Activity"), "scroll-text", reverse("activity"), here == "activity"),
+        Link(_("People"), "users-round", reverse("people:index"), here.startswith("people:")),
         Link(_("API docs"), "book-open", reverse("api-docs"), here == "api-docs"),
         Link("Django admin", "database", reverse("admin:index")),
     )

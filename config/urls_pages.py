@@ -25,6 +25,7 @@ urlpatterns = [
     path("admin/integrations/account/tokens", accounts.api_tokens, name="account-tokens"),
     path("admin/integrations/account/tokens/<uuid:pk>/revoke", accounts.revoke_token, name="account-token-revoke"),
     path("admin/integrations/account/preferences", accounts.change_preferences, name="account-preferences"),
+    path("admin/integrations/people", include("integrations.accounts.people_urls")),
     path("admin/integrations/check", views.check_all, name="check-all"),
     path("admin/integrations/apis", include("healthchecks.urls")),
     path(

@@ -10,6 +10,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from guardian.models import GroupObjectPermission, UserObjectPermission
 
+from integrations.accounts.models import GrantNote
 from integrations.adminsite import AuditedAdmin, ReadOnlyAdmin
 from integrations.models import Activity, ActivityAnchor, ApiMetric, Integration
 
@@ -105,6 +106,10 @@ class GrantAdmin(AuditedAdmin[Any]):
 class PersonGrantAdmin(GrantAdmin):
     fields = ["user", "permission", "integration"]
     list_display = ["user", "permission", "on"]
+
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
+        super().save_model(request, obj, form, change)
+        GrantNote.objects.get_or_create(grant=obj, defaults={"given_by": request.user.get_username()})
 
 
 @admin.register(GroupObjectPermission)

@@ -21,6 +21,7 @@ RESERVED_SLUGS = [
     "maintenance",
     "oauth",
     "palette",
+    "people",
     "schema",
     "webhooks",
     "zoho",

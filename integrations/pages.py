@@ -30,7 +30,7 @@ ACTION_RATE = "60/min"
 RETURN_TO = (
     "overview", "detail", "incident", "apis:index", "apis:maintenance", "webhooks:feed", "webhooks:receiver",
     "webhooks:batch", "oauth:tokens", "oauth:story", "alerts:index", "cron:index", "cron:job", "retry-queue",
-    "account", "account-tokens",
+    "account", "account-tokens", "people:index", "people:person",
 )  # fmt: skip
 """Pages with buttons: a person without scripts is sent back to where theirs was."""
 
@@ -72,17 +72,25 @@ def render_page(request: PageRequest, template: str, context: dict[str, Any], *,
 def requires(perm: Perm | None) -> Callable[[View[P]], View[P]]:
     """Open a view to whoever holds `perm` globally or on any integration (None: to whoever is signed in). What it
     lists, the view cuts down."""
+    return _door(perm, permissions.may_somewhere)
 
+
+def requires_everywhere(perm: Perm) -> Callable[[View[P]], View[P]]:
+    """Open a view to whoever holds `perm` globally: it is about no integration, or about all."""
+    return _door(perm, permissions.may)
+
+
+def _door(perm: Perm | None, holds: Callable[[User, Perm], bool]) -> Callable[[View[P]], View[P]]:
     def decorate(view: View[P]) -> View[P]:
         @wraps(view)
         def guarded(request: PageRequest, /, *args: P.args, **kwargs: P.kwargs) -> HttpResponseBase:
-            if perm and not permissions.may_somewhere(request.user, perm):
+            if perm and not holds(request.user, perm):
                 raise _refusal(request, perm)
             if request.method == "POST" and (seconds := _too_many(request)):
                 return _wait(request, seconds)
             return view(request, *args, **kwargs)
 
-        guarded.perm = perm  # type: ignore[attr-defined]  # read by `opens`
+        guarded.lets_in = lambda user: perm is None or holds(user, perm)  # type: ignore[attr-defined]  # read by `opens`
         return guarded
 
     return decorate
@@ -90,13 +98,13 @@ def requires(perm: Perm | None) -> Callable[[View[P]], View[P]]:
 
 def opens(href: str, user: User) -> bool:
     """Whether `user` may open the page at this address, as its own door would say."""
-    perm = _perm_at(href)
-    return perm is None or permissions.may_somewhere(user, perm)
+    lets_in = _door_at(href)
+    return lets_in is None or lets_in(user)
 
 
 @lru_cache(maxsize=64)  # asked for each link of the navigation, on every page
-def _perm_at(href: str) -> Perm | None:
-    return getattr(resolve(href).func, "perm", None)
+def _door_at(href: str) -> Callable[[User], bool] | None:
+    return getattr(resolve(href).func, "lets_in", None)
 
 
 def demand(request: PageRequest, perm: Perm, integration: Integration | None = None) -> None:

@@ -44,8 +44,11 @@ DANGEROUS = "dangerous"
 """A token's scope, no permission: without it a token does nothing that wants a fresh login of a person. It opens no
 door by itself."""
 
+SUPER_ADMIN = "Super Admin"
+"""The role of which one active holder always stays (or a superuser): integrations/accounts/people.py."""
+
 ROLES: dict[str, frozenset[Perm]] = {
-    "Super Admin": EVERYTHING,
+    SUPER_ADMIN: EVERYTHING,
     "System Admin": EVERYTHING,
     "IT Manager": frozenset({Perm.READ, Perm.OAUTH_REFRESH, Perm.WEBHOOKS_REPLAY}),
     "Operations Manager": frozenset({Perm.READ}),

@@ -1,21 +1,54 @@
+from collections.abc import Callable
+from typing import Any, TypeVar
+
 from allauth.account.models import EmailAddress
 from allauth.mfa.models import Authenticator
 from allauth.socialaccount.models import SocialAccount, SocialApp, SocialToken
 from allauth.usersessions.models import UserSession
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.contrib.auth.admin import GroupAdmin, UserAdmin
 from django.contrib.auth.models import Group
-from django.db.models import QuerySet
-from django.http import HttpRequest
+from django.db.models import Model, QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from integrations import activity, actor, permissions
+from integrations.accounts import people
 from integrations.accounts.models import ApiToken, User
 from integrations.adminsite import AuditedAdmin
 
+M = TypeVar("M", bound=Model)
+
+
+class KeepsASuperAdmin(AuditedAdmin[M]):
+    """Whatever is done here to people or roles, somebody stays who could undo it (`people.keeping_a_super_admin`)."""
+
+    def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        return self._kept(request, lambda: super(KeepsASuperAdmin, self).changeform_view(request, *args, **kwargs))
+
+    def delete_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        return self._kept(request, lambda: super(KeepsASuperAdmin, self).delete_view(request, *args, **kwargs))
+
+    def changelist_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        return self._kept(request, lambda: super(KeepsASuperAdmin, self).changelist_view(request, *args, **kwargs))
+
+    def _kept(self, request: HttpRequest, do: Callable[[], HttpResponse]) -> HttpResponse:
+        if request.method != "POST":
+            return do()
+        try:
+            with people.keeping_a_super_admin():
+                return do()
+        except people.Refused as refused:
+            details = {"what": f"changing {request.path}"[:300], "words": str(refused)}
+            activity.record_refusal(actor=actor.of(request), where="admin:super-admin", details=details)
+            self.message_user(request, str(refused), messages.ERROR)
+            return redirect(request.path)
+
 
 @admin.register(User)
-class PersonAdmin(UserAdmin, AuditedAdmin[User]):  # type: ignore[type-arg]  # Django's class takes no argument
+class PersonAdmin(UserAdmin, KeepsASuperAdmin[User]):  # type: ignore[type-arg]  # Django's class takes no argument
     list_display = ["username", "email", "first_name", "last_name", "is_superuser", "is_active", "last_login"]
     fieldsets = [*(UserAdmin.fieldsets or ()), (_("Pages"), {"fields": ["single_keys"]})]
     add_fieldsets = [(None, {"fields": ["username", "email", "password1", "password2"]})]
@@ -27,8 +60,15 @@ for model in (Group, Authenticator, EmailAddress, SocialAccount, SocialApp, Soci
 
 
 @admin.register(Group)
-class RoleAdmin(GroupAdmin, AuditedAdmin[Group]):
-    """Roles. The five declared ones get their permissions back at the next migrate (`integrations/permissions.py`)."""
+class RoleAdmin(GroupAdmin, KeepsASuperAdmin[Group]):
+    """Roles. The five declared ones stay, keep their names, and get their permissions back at the next migrate
+    (`integrations/permissions.py`)."""
+
+    def has_delete_permission(self, request: HttpRequest, obj: Group | None = None) -> bool:
+        return super().has_delete_permission(request, obj) and (obj is None or obj.name not in permissions.ROLES)
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Group | None = None) -> list[str]:
+        return ["name"] if obj and obj.name in permissions.ROLES else []
 
 
 @admin.register(Authenticator)

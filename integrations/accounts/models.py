@@ -134,3 +134,20 @@ class ApiToken(models.Model):
             digest=cls.digest_of(token), hint=token[:8],
         )  # fmt: skip
         return row, token
+
+
+class GrantNote(models.Model):
+    """Who gave a person a permission on one integration, and when: what django-guardian's own row doesn't say."""
+
+    grant = models.OneToOneField(
+        "guardian.UserObjectPermission", on_delete=models.CASCADE, primary_key=True, related_name="note"
+    )
+    given_by = models.CharField(max_length=150)
+    given_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        db_table = "accounts_grant_note"
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        return f"by {self.given_by} at {self.given_at:%Y-%m-%d %H:%M}"

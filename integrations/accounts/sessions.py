@@ -12,11 +12,13 @@ from allauth.usersessions.models import UserSession
 from django.conf import settings
 from django.contrib.auth import SESSION_KEY, logout
 from django.db import transaction
+from django.contrib.sessions.models import Session
 from django.http import HttpRequest, HttpResponseBase
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from integrations import activity, actor
+from integrations.accounts.models import User
 
 BEGAN, SEEN = "began_at", "seen_at"
 SEEN_EVERY = timedelta(minutes=1)
@@ -120,6 +122,13 @@ def browser(agent: str) -> str:
 def begin(request: HttpRequest, *, now: datetime) -> None:
     """They have just signed in."""
     request.session[BEGAN] = request.session[SEEN] = now.timestamp()
+
+
+def end_all(person: User, *, now: datetime) -> int:
+    """For good: one of somebody who is disabled must not come to life again with them. Returns how many there were."""
+    living = Session.objects.filter(expire_date__gt=now)
+    theirs = [row.pk for row in living.iterator() if row.get_decoded().get(SESSION_KEY) == str(person.pk)]
+    return Session.objects.filter(pk__in=theirs).delete()[0]
 
 
 def _over(request: HttpRequest, now: datetime) -> str:

@@ -13,6 +13,7 @@ from guardian.shortcuts import assign_perm
 from config import probes, wakeup
 from healthchecks.models import Incident, Maintenance
 from integrations import http, ids
+from integrations.accounts.models import User
 from integrations.cron.models import CronJob, CronRun
 from webhooks.models import Forward, Refusal, ReplayBatch, Webhook, WebhookLog
 
@@ -60,6 +61,14 @@ TABLE: dict[str, dict[str, str]] = {
     "admin/integrations/account/tokens": {"GET": SIGNED_IN, "POST": SIGNED_IN},
     "admin/integrations/account/tokens/<uuid:pk>/revoke": {"POST": SIGNED_IN},
     "admin/integrations/account/preferences": {"POST": SIGNED_IN},
+    # Of these four lines "manage" means everywhere: tests/accounts/test_people_pages.py
+    "admin/integrations/people": {"GET": MANAGE},
+    "admin/integrations/people/add": {"GET": MANAGE, "POST": MANAGE},
+    "admin/integrations/people/<uuid:person_id>": {"GET": MANAGE},
+    **{
+        f"admin/integrations/people/<uuid:person_id>/{change}": {"POST": MANAGE}
+        for change in ("disable", "enable", "tokens", "roles", "grants/give", "grants/take")
+    },
     "admin/integrations/check": {"POST": MANAGE},
     "admin/integrations/activity": {"GET": READ},
     "admin/integrations/incidents/<uuid:pk>": {"GET": READ, "POST": MANAGE},
@@ -264,6 +273,7 @@ def ask(client: Client, route: str, method: str) -> int:
         "uuid:run_id": run.pk,
         "int:pk": 10**9,  # of nobody: a key, a session
         "str:name": job.job_name,
+        "uuid:person_id": User.objects.get_or_create(username="somebody", email="somebody@example.com")[0].pk,
     }
     if route.startswith("admin/integrations/incidents/"):
         there["uuid:pk"] = incident.pk

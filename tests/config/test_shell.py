@@ -24,6 +24,8 @@ ALL = {
     PAGES, f"{PAGES}/apis", f"{PAGES}/webhooks", f"{PAGES}/alerts", f"{PAGES}/oauth", f"{PAGES}/cron",
     f"{PAGES}/activity", "/api/docs",
 }  # fmt: skip
+OF_MANAGERS = {f"{PAGES}/people"}
+"""What wants more than reading."""
 
 
 def page_of(client: Client, user: User) -> str:
@@ -49,9 +51,9 @@ def offered(client: Client) -> set[str]:
 def test_each_role_is_led_to_what_it_may_open_and_nowhere_else(
     client: Client, person: Callable[..., User], role: str
 ) -> None:
-    shown = led_to(page_of(client, person("dana", role=role)))
-    assert shown == {path for path in ALL if client.get(path).status_code == 200}
-    assert shown == (ALL if Perm.READ in permissions.ROLES[role] else set())
+    shown, may = led_to(page_of(client, person("dana", role=role))), permissions.ROLES[role]
+    assert shown == {path for path in ALL | OF_MANAGERS if client.get(path).status_code == 200}
+    assert shown == (ALL if Perm.READ in may else set()) | (OF_MANAGERS if Perm.MANAGE in may else set())
     assert offered(client) == shown
 
 
@@ -85,7 +87,7 @@ def test_the_django_admin_is_shown_to_superusers_only(
     client: Client, alice: User, person: Callable[..., User]
 ) -> None:
     assert "/django-admin/" not in led_to(page_of(client, alice))
-    assert led_to(page_of(client, person("root", is_superuser=True))) == ALL | {"/django-admin/"}
+    assert led_to(page_of(client, person("root", is_superuser=True))) == ALL | OF_MANAGERS | {"/django-admin/"}
 
 
 def test_where_one_is_stands_out(client: Client, bob: User) -> None:

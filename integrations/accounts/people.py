@@ -1,0 +1,231 @@
+"""Changing what other people may do. One change at a time, each told in the activity log in its own transaction.
+
+Whoever changes somebody must hold all that the other holds, and all that they give: rights are handed on, never made.
+Nobody changes their own, and one Super Admin who may come in always stays.
+"""
+
+import secrets
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from datetime import datetime
+
+from django.contrib.auth.models import Group
+from django.contrib.auth.password_validation import validate_password
+from django.core.exceptions import ValidationError
+from django.db import IntegrityError, transaction
+from django.db.models import Q, QuerySet
+from django.utils.translation import gettext as _
+from guardian.models import UserObjectPermission
+from guardian.shortcuts import remove_perm
+
+from integrations import activity
+from integrations.accounts import rights, sessions
+from integrations.accounts.models import ApiToken, GrantNote, User
+from integrations.actor import Actor
+from integrations.models import Integration
+from integrations.permissions import SUPER_ADMIN, Perm
+
+LETTERS = "abcdefghjkmnpqrstuvwxyz23456789"
+"""Of an initial password: none that looks like another, for it may be read out."""
+
+
+class Refused(Exception):
+    """Why it isn't done, in words for people."""
+
+
+# --- What may be changed by whom -------------------------------------------------------------------------------------
+
+
+def may_manage(by: User) -> bool:
+    return by.is_active and by.has_perm(Perm.MANAGE.django_name)
+
+
+def why_not(person: User, *, by: User) -> str:
+    """Why `by` may change nothing of `person`, in words; "" if they may."""
+    if not may_manage(by):
+        return _("You may no longer manage people.")
+    if person.pk == by.pk:
+        return _("Nobody changes their own rights: ask another administrator.")
+    if person.is_superuser and not by.is_superuser:
+        return _("{name} is a superuser: only a superuser changes them.").format(name=person.username)
+    if not rights.held(by).covers(rights.held(person)):
+        return _("{name} may do things that you may not: ask somebody who may.").format(name=person.username)
+    return ""
+
+
+def givable(by: User) -> list[Group]:
+    """The roles in which nothing is that `by` doesn't hold."""
+    mine = rights.held(by)
+    return [role for role in Group.objects.order_by("name") if mine.covers(rights.of_role(role))]
+
+
+def super_admins() -> QuerySet[User]:
+    """Those who may come in, superusers among them."""
+    of_role = Q(is_superuser=True) | Q(groups__name=SUPER_ADMIN)
+    return User.objects.filter(of_role, is_active=True).distinct()
+
+
+@contextmanager
+def keeping_a_super_admin() -> Iterator[None]:
+    """For changes of people, in a transaction of its own: one after the other, however many ask at once, and none that
+    leaves nobody who could undo it. Raises Refused."""
+    with transaction.atomic():
+        # One row stands for all people: two who strip each other wait for each other here.
+        list(Group.objects.select_for_update().filter(name=SUPER_ADMIN))
+        before = super_admins().exists()
+        yield
+        if before and not super_admins().exists():
+            raise Refused(_("That would leave no active Super Admin: give somebody else the role first."))
+
+
+@contextmanager
+def _changing(person: User, what: str, *, by: User, actor: Actor) -> Iterator[User]:
+    """Their row as it is now, if `by` may change it, as they both are now. What is refused leaves its trace."""
+    with _told(actor, what, person.username), keeping_a_super_admin():
+        row = User.objects.select_for_update().get(pk=person.pk)
+        if words := why_not(row, by=User.objects.get(pk=by.pk)):
+            raise Refused(words)
+        yield row
+
+
+@contextmanager
+def _told(actor: Actor, what: str, username: str) -> Iterator[None]:
+    try:
+        yield
+    except Refused as refused:
+        details = {"what": f"{what} {username}", "words": str(refused)}
+        activity.record_refusal(actor=actor, where=f"people:{what}:{username}", details=details)
+        raise
+
+
+def _must_hold(by: User, given: rights.Held, words: str) -> None:
+    if not rights.held(User.objects.get(pk=by.pk)).covers(given):
+        raise Refused(words)
+
+
+# --- Coming and going ------------------------------------------------------------------------------------------------
+
+
+def add(person: User, *, role: Group | None, by: User, actor: Actor) -> str:
+    """Store `person`, who has names and no password yet; returns the initial password, which can't be had again."""
+    with _told(actor, "adding", person.username), keeping_a_super_admin():
+        if not may_manage(User.objects.get(pk=by.pk)):
+            raise Refused(_("You may no longer manage people."))
+        if role:
+            _must_hold(by, rights.of_role(role), _not_all_of(role))
+        password = _password(person)
+        person.set_password(password)
+        try:
+            with transaction.atomic():
+                person.save(force_insert=True)
+        except IntegrityError as error:
+            words = _("{name} was added already, or somebody has that e-mail address.")
+            raise Refused(words.format(name=person.username)) from error
+        if role:
+            person.groups.add(role)
+        details = {"for": person.username, "email": person.email, "role": role.name if role else None}
+        activity.record(actor=actor, action="person_added", details=details)
+    return password
+
+
+def _password(person: User) -> str:
+    while True:
+        made = "-".join("".join(secrets.choice(LETTERS) for _letter in range(5)) for _part in range(4))
+        try:
+            validate_password(made, person)
+        except ValidationError:
+            continue
+        return made
+
+
+def disable(person: User, *, by: User, actor: Actor, now: datetime) -> bool:
+    """They are out at once, for good of every session; their tokens do nothing as long as they are. False: they were
+    already."""
+    with _changing(person, "disabling", by=by, actor=actor) as row:
+        if not User.objects.filter(pk=row.pk, is_active=True).update(is_active=False):
+            return False
+        ended = sessions.end_all(row, now=now)
+        details = {"for": row.username, "before": {"active": True}, "after": {"active": False}, "sessions": ended}
+        activity.record(actor=actor, action="person_disabled", details=details)
+    return True
+
+
+def enable(person: User, *, by: User, actor: Actor) -> bool:
+    with _changing(person, "enabling", by=by, actor=actor) as row:
+        if not User.objects.filter(pk=row.pk, is_active=False).update(is_active=True):
+            return False
+        details = {"for": row.username, "before": {"active": False}, "after": {"active": True}}
+        activity.record(actor=actor, action="person_enabled", details=details)
+    return True
+
+
+def revoke_tokens(person: User, *, by: User, actor: Actor, now: datetime) -> int:
+    """All that live; returns how many those were."""
+    with _changing(person, "revoking the tokens of", by=by, actor=actor) as row:
+        number = ApiToken.objects.alive(now).filter(user=row).update(revoked_at=now)
+        if number:
+            details = {"for": row.username, "tokens": number}
+            activity.record(actor=actor, action="api_tokens_revoked", details=details)
+    return number
+
+
+# --- Roles and grants ------------------------------------------------------------------------------------------------
+
+
+def choose_roles(person: User, *, roles: Collection[Group], by: User, actor: Actor) -> bool:
+    """From now on these and no others; False: so it was."""
+    with _changing(person, "changing the roles of", by=by, actor=actor) as row:
+        before, after = set(row.groups.all()), set(roles)
+        if before == after:
+            return False
+        for role in after - before:
+            _must_hold(by, rights.of_role(role), _not_all_of(role))
+        row.groups.set(after)
+        old, new = ({"roles": sorted(role.name for role in some)} for some in (before, after))
+        details = {"for": row.username, "before": old, "after": new}
+        activity.record(actor=actor, action="roles_changed", details=details)
+    return True
+
+
+def give(person: User, perm: Perm, integration: Integration, *, by: User, actor: Actor, now: datetime) -> bool:
+    """A permission on one integration; False: they had it."""
+    words = _("You don't hold {permission} on {name} yourself: ask somebody who does.")
+    words = words.format(permission=perm.public_name, name=integration.name)
+    with _changing(person, "granting to", by=by, actor=actor) as row:
+        _must_hold(by, rights.of_grant(perm, integration), words)
+        if _granted(row, perm, integration):
+            return False
+        grant = UserObjectPermission.objects.assign_perm(perm.value, row, integration)
+        GrantNote.objects.create(grant=grant, given_by=actor.username[:150], given_at=now)
+        _tell_of_grant("grant_given", row, perm, integration, actor)
+    return True
+
+
+def take(person: User, perm: Perm, integration: Integration, *, by: User, actor: Actor) -> bool:
+    """Take such a grant back; False: there was none."""
+    with _changing(person, "taking a grant from", by=by, actor=actor) as row:
+        if not _granted(row, perm, integration):
+            return False
+        remove_perm(perm.django_name, row, integration)
+        _tell_of_grant("grant_taken", row, perm, integration, actor)
+    return True
+
+
+def _granted(person: User, perm: Perm, integration: Integration) -> bool:
+    return any(one.perm == perm and one.integration == integration for one in _grants(person))
+
+
+def _grants(person: User) -> Collection[rights.Grant]:
+    return rights.grants([person]).get(person.pk, [])
+
+
+def _tell_of_grant(action: str, person: User, perm: Perm, integration: Integration, actor: Actor) -> None:
+    had, has = (False, True) if action == "grant_given" else (True, False)
+    before, after = ({perm.public_name: value} for value in (had, has))
+    details = {"for": person.username, "permission": perm.public_name, "before": before, "after": after}
+    activity.record(actor=actor, action=action, integration=integration, details=details)
+
+
+def _not_all_of(role: Group) -> str:
+    words = _("The role {role} holds what you don't: ask somebody who does.")
+    return words.format(role=role.name)
