@@ -1,4 +1,5 @@
-"""Ending a job's work from outside: when its time is up, or when somebody cancelled it."""
+"""Ending a job's work from outside: when its time is up, when somebody cancelled it, or when whoever started it may
+no longer."""
 
 import os
 import signal
@@ -14,21 +15,22 @@ from integrations.cron import services as cron
 LOOK_SECONDS = 2.0
 
 
-def within(work: cron.Work, seconds: float, cancelled_by: Callable[[], str]) -> cron.Work:
+def within(work: cron.Work, seconds: float, ended_by: Callable[[], str]) -> cron.Work:
     """`work`, interrupted wherever it is. For a worker's own process and main thread: a signal does it, which wakes it
-    from any wait. `cancelled_by` is asked every two seconds, from a thread of its own.
+    from any wait. `ended_by` is asked every two seconds, from a thread of its own: why it is to end, "" while it may
+    go on.
     """
 
     def timed(**arguments: Any) -> dict[str, Any]:
-        who: list[str] = []
+        why: list[str] = []
 
         def over(*_: object) -> None:
-            if who:
-                raise cron.Cancelled(f"Cancelled by {who[0]}.")
+            if why:
+                raise cron.Cancelled(why[0])
             raise cron.TimedOut(f"It was ended after {seconds:g} s, which is all the time it has.")
 
         done = threading.Event()
-        watcher = threading.Thread(target=_watch, args=(done, who, cancelled_by), name="cancelled?", daemon=True)
+        watcher = threading.Thread(target=_watch, args=(done, why, ended_by), name="cancelled?", daemon=True)
         before = signal.signal(signal.SIGALRM, over)
         watcher.start()
         signal.setitimer(signal.ITIMER_REAL, seconds)
@@ -44,12 +46,12 @@ def within(work: cron.Work, seconds: float, cancelled_by: Callable[[], str]) -> 
     return timed
 
 
-def _watch(done: threading.Event, who: list[str], cancelled_by: Callable[[], str]) -> None:
+def _watch(done: threading.Event, why: list[str], ended_by: Callable[[], str]) -> None:
     try:
         while not done.wait(LOOK_SECONDS):
             with suppress(DatabaseError):  # asked again in two seconds
-                if name := cancelled_by():
-                    who.append(name)
+                if words := ended_by():
+                    why.append(words)
                     os.kill(os.getpid(), signal.SIGALRM)
                     return
     finally:

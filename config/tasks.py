@@ -67,7 +67,7 @@ def run_job(job_id: str, slot: str = "") -> None:
     promised = datetime.fromisoformat(slot) if slot else cron.slot(job, now)
     if not slot and now - promised > cron.waits(job, promised):
         return  # beat is back and makes good on what it missed; whether that is still run is for the job to say
-    ending = within(work, job.timeout_seconds, lambda: _wanted_by(job))
+    ending = within(work, job.timeout_seconds, lambda: cron.ended_by(job))
     cron.run(job, ending, scheduled_for=promised, trigger=CronRun.Trigger.SCHEDULE, held=schedule.held(job), now=now)
 
 
@@ -76,18 +76,19 @@ def start_run(run_id: str) -> None:
     """A run was asked for; whoever comes first does it."""
     if (entry := cron.pick_up(run_id, now=timezone.now())) is None:
         return
-    work = schedule.work_of(entry.job) or _nothing_to_do
-    cron.carry_out(entry.job, entry, within(work, entry.job.timeout_seconds, lambda: _wanted_by(entry.job)))
+    work = _stopped(words) if (words := cron.lost(entry)) else schedule.work_of(entry.job) or _nothing_to_do
+    cron.carry_out(entry.job, entry, within(work, entry.job.timeout_seconds, lambda: cron.ended_by(entry.job)))
 
 
 def _nothing_to_do(**_: Any) -> dict[str, Any]:
     raise cron.NotDone("This version can't do it.", {})
 
 
-def _wanted_by(job: CronJob) -> str:
-    """Who cancelled the run that goes on, "" while nobody has."""
-    running = CronRun.objects.filter(job=job, status=CronRun.Status.RUNNING)
-    return running.values_list("cancelled_by", flat=True).first() or ""
+def _stopped(words: str) -> cron.Work:
+    def nothing(**_: Any) -> dict[str, Any]:
+        raise cron.Cancelled(words)
+
+    return nothing
 
 
 @worker_ready.connect

@@ -13,6 +13,7 @@ from django.http import HttpRequest
 class Actor:
     username: str
     user_id: UUID | None = None
+    token_id: UUID | None = None
     ip_address: str | None = None
     user_agent: str = ""
     request_id: str = ""
@@ -27,6 +28,7 @@ def of(request: HttpRequest) -> Actor:
     return Actor(
         username=user.get_username() or "anonymous",
         user_id=user.pk,
+        token_id=getattr(getattr(request, "auth", None), "pk", None),
         ip_address=client_ip(request.META.get("REMOTE_ADDR", ""), request.headers.get("X-Forwarded-For", "")),
         user_agent=request.headers.get("User-Agent", "")[:300],
         request_id=getattr(request, "request_id", ""),

@@ -78,6 +78,7 @@ DONE: dict[str, str] = {
     "webhook_verification_failed": gettext_noop("had a delivery to {it} refused: {reason}"),
     "webhooks_replay_cancelled": gettext_noop("cancelled a replay of many events"),
     "webhooks_replayed": gettext_noop("had {events} events replayed"),
+    "work_stopped": gettext_noop("could not go on with {what} on {it}"),
 }
 FAILED = {
     "api_called": gettext_noop("could not call {operation} of {it}"),
@@ -158,6 +159,7 @@ LABELS: dict[str, str] = {
     "webhook_verification_failed": gettext_noop("Webhook verification failed"),
     "webhooks_replay_cancelled": gettext_noop("Webhooks replay cancelled"),
     "webhooks_replayed": gettext_noop("Webhooks replayed"),
+    "work_stopped": gettext_noop("Work stopped"),
 }
 """The actions' names in a list to choose from."""
 _NAMES = {

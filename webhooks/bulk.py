@@ -92,6 +92,7 @@ class Progress:
     pending: int
     done: int
     failures: tuple[WebhookLog, ...]
+    stopped_why: str
 
     @property
     def running(self) -> bool:
@@ -104,7 +105,8 @@ def progress(batch: ReplayBatch) -> Progress:
     tried = told["processed"] + told["failed"] + told["skipped"]
     failed = WebhookLog.objects.filter(batch_id=batch.pk, status=WebhookLog.Status.FAILED)
     rows = failed.select_related("webhook__integration").defer("payload", "body", "headers", "traceback")
-    tone = "down" if told["failed"] else "healthy" if status == ReplayBatch.Status.DONE else "unknown"
+    good = {ReplayBatch.Status.DONE: "healthy", ReplayBatch.Status.STOPPED: "degraded"}
+    tone = "down" if told["failed"] else good.get(status, "unknown")
     return Progress(
         pk=batch.pk,
         status=status,
@@ -119,5 +121,6 @@ def progress(batch: ReplayBatch) -> Progress:
         failed=told["failed"],
         pending=max(0, told["total"] - tried) if status == ReplayBatch.Status.RUNNING else told["pending"],
         done=min(100, 100 * tried // max(1, told["total"])),
+        stopped_why=told["stoppedBecause"],
         failures=tuple(rows.order_by("-created_at", "-id")[:FAILED_SHOWN]) if told["failed"] else (),
     )

@@ -24,9 +24,10 @@ from django.db.models import F, OuterRef, Q, Subquery
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from integrations import activity, progress
+from integrations import activity, mandate, progress
 from integrations.actor import Actor
 from integrations.cron.models import CronJob, CronRun
+from integrations.permissions import Perm
 
 log = logging.getLogger(__name__)
 
@@ -138,7 +139,7 @@ def ask(
         with transaction.atomic():
             entry = CronRun.objects.create(
                 job=job, trigger=trigger, triggered_by=actor.username, reason=reason[:300], started_at=now,
-                arguments=dict(arguments or {}),
+                arguments=dict(arguments or {}), mandate=mandate.of(actor),
             )  # fmt: skip
             details = {"job": job.job_name, "run": str(entry.pk), "reason": reason, "arguments": entry.arguments}
             activity.record(actor=actor, action="cron_triggered", integration=job.integration, details=details)
@@ -171,6 +172,25 @@ def cancel(entry: CronRun, *, actor: Actor) -> bool:
         details = {"job": entry.job.job_name, "run": str(entry.pk)}
         activity.record(actor=actor, action="cron_cancelled", integration=entry.job.integration, details=details)
     return True
+
+
+def ended_by(job: CronJob) -> str:
+    """Why its run that goes on is to end, in words: somebody cancelled it, or whoever started it may no longer; ""
+    while it may go on."""
+    entry = CronRun.objects.filter(job=job, status=Status.RUNNING).select_related("job__integration").first()
+    if entry is None:
+        return ""
+    return f"Cancelled by {entry.cancelled_by}." if entry.cancelled_by else lost(entry)
+
+
+def lost(entry: CronRun) -> str:
+    """Why whoever started it by hand may no longer, which the log is told; "" while they may."""
+    job = entry.job
+    words = mandate.lost(entry.mandate, Perm.CRON_TRIGGER, [job.integration_id] if job.integration_id else [])
+    if words:
+        what, key = f"the job {job.job_name}", f"cron:{entry.pk}"
+        mandate.stop(entry.mandate, what, words, key=key, integration=job.integration)
+    return words
 
 
 def carry_out(job: CronJob, entry: CronRun, work: Work) -> None:

@@ -131,6 +131,7 @@ class CronRun(models.Model):
     triggered_by = models.CharField(max_length=150, blank=True)
     reason = models.CharField(max_length=300, blank=True, help_text="Why somebody started it by hand.")
     arguments = models.JSONField(default=dict, blank=True)
+    mandate = models.JSONField(null=True, blank=True, editable=False, help_text="Who asked for it; null: no person.")
     picked_up_at = models.DateTimeField(null=True, blank=True)
     cancelled_by = models.CharField(max_length=150, blank=True)
     started_at = models.DateTimeField(default=timezone.now)

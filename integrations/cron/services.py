@@ -23,7 +23,9 @@ from integrations.cron.ledger import (
     ask,
     cancel,
     carry_out,
+    ended_by,
     forget_old,
+    lost,
     next_run,
     pick_up,
     run,
@@ -37,8 +39,8 @@ from integrations.cron.schedules import describe as in_words
 
 __all__ = [
     "TASK", "AlreadyRunning", "Cancelled", "NotDone", "Signs", "TimedOut", "Watched", "Work", "add", "ask",
-    "cancel", "carry_out", "change", "follow", "forget_old", "in_words", "next_run", "pick_up", "remove", "run",
-    "signs_of_runs", "slot", "waits", "watch",
+    "cancel", "carry_out", "change", "ended_by", "follow", "forget_old", "in_words", "lost", "next_run", "pick_up",
+    "remove", "run", "signs_of_runs", "slot", "waits", "watch",
 ]  # fmt: skip
 
 TASK = "cron.run"

@@ -12,9 +12,10 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_noop
 
-from integrations import activity
+from integrations import activity, mandate
 from integrations.actor import SYSTEM, Actor
 from integrations.models import Integration
+from integrations.permissions import Perm
 from integrations.providers.spec import ProviderError
 from oauth.models import Attempt, AuthorizationRequest, Grant, Token, TokenEvent
 from oauth.services import authorize, leftovers, refresh, revoke, store
@@ -91,6 +92,10 @@ def _renew(tokens: QuerySet[Token], *, forced: bool, actor: Actor) -> dict[str, 
             continue
         if token.grant_id in refused:  # what was refused to one is refused to all that share the grant
             done["failed"][token.integration.slug] = refused[token.grant_id]
+            continue
+        # Each may take its time: they are asked again whether they may.
+        if words := mandate.lost(mandate.of(actor), Perm.OAUTH_REFRESH, [token.integration_id]):
+            done["failed"][token.integration.slug] = words
             continue
         try:
             refresh.renew(token, forced=forced, actor=actor)

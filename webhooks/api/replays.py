@@ -117,6 +117,7 @@ class ReplayProgress(serializers.Serializer[Any]):
     processed = serializers.IntegerField()
     failed = serializers.IntegerField()
     pending = serializers.IntegerField()
+    stoppedBecause = serializers.CharField(allow_blank=True, help_text="Of one that is stopped: why.")
 
 
 class ReplayCancelled(ReplayProgress):

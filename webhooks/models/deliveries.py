@@ -115,6 +115,7 @@ class WebhookLog(Due):
 
     as_it_came: bool = False
     """Whether `body` is the JSON of `payload`, and a database can keep it. Not a column."""
+    mandate = models.JSONField(null=True, blank=True, editable=False, help_text="Who asked for it; null: no person.")
 
     objects = WebhookLogQuerySet.as_manager()
 
@@ -215,6 +216,7 @@ class Forward(Due):
     error_message = models.TextField(blank=True)
     created_at = models.DateTimeField(default=timezone.now)
     done_at = models.DateTimeField(null=True, blank=True)
+    mandate = models.JSONField(null=True, blank=True, editable=False, help_text="Who asked for it; null: no person.")
 
     objects = ForwardQuerySet.as_manager()
 

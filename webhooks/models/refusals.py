@@ -83,6 +83,8 @@ class Reverification(Due):
     cursor = models.CharField(max_length=80, blank=True)
     username = models.CharField(max_length=150)
     admin_user_id = models.UUIDField(null=True, blank=True)
+    mandate = models.JSONField(null=True, blank=True, editable=False, help_text="Who asked for it; null: no person.")
+    stopped_why = models.CharField(max_length=300, blank=True)
     created_at = models.DateTimeField(default=timezone.now)
     finished_at = models.DateTimeField(null=True, blank=True)
 

@@ -18,6 +18,7 @@ class ReplayBatch(Due):
         RUNNING = "running", _("Running")
         DONE = "done", _("Done")
         CANCELLED = "cancelled", _("Cancelled")
+        STOPPED = "stopped", _("Stopped")
 
     id = models.UUIDField(primary_key=True, default=ids.new, editable=False)
     status = models.CharField(max_length=10, choices=Status.choices, default=Status.RUNNING)
@@ -27,6 +28,8 @@ class ReplayBatch(Due):
     skipped = models.PositiveIntegerField(default=0)
     cursor = models.CharField(max_length=80, blank=True)
     username = models.CharField(max_length=150, blank=True)
+    mandate = models.JSONField(null=True, blank=True, editable=False, help_text="Who asked for it; null: no person.")
+    stopped_why = models.CharField(max_length=300, blank=True)
     created_at = models.DateTimeField(default=timezone.now)
     finished_at = models.DateTimeField(null=True, blank=True)
 
@@ -37,7 +40,8 @@ class ReplayBatch(Due):
         default_permissions = ("view",)
         constraints = [
             models.CheckConstraint(
-                condition=Q(status__in=["running", "done", "cancelled"]), name="webhook_replay_status_known"
+                condition=Q(status__in=["running", "done", "cancelled", "stopped"]),
+                name="webhook_replay_status_known",
             )
         ]
         indexes = [models.Index(fields=["due_at"], condition=Q(due_at__isnull=False), name="webhook_replay_due")]

@@ -20,13 +20,14 @@ from uuid import UUID
 
 from django.conf import settings
 from django.db import connection, transaction
-from django.db.models import Case, F, OuterRef, SmallIntegerField, Subquery, When
+from django.db.models import OuterRef, Subquery
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from integrations import activity, credentials, http
+from integrations import activity, credentials, http, mandate
 from integrations.actor import SYSTEM, Actor
 from integrations.due import in_hand
+from integrations.permissions import Perm
 from integrations.providers import payloads
 from integrations.providers.signatures.standard import signature
 from integrations.providers.spec import Answer, ProviderError
@@ -161,6 +162,9 @@ def send(row: Forward, summary: Summary) -> bool:
     if not Forward.objects.claim(row, now=timezone.now(), lease=LEASE):
         return False
     row = Forward.objects.select_related("log", "webhook__integration").get(pk=row.pk)
+    if words := mandate.lost(row.mandate, Perm.WEBHOOKS_REPLAY, [row.webhook.integration_id]):
+        _stop_asked(row, words, summary)
+        return True
     started = time.monotonic()
     answer: Answer | None = None
     error: ProviderError | None = None
@@ -175,6 +179,15 @@ def send(row: Forward, summary: Summary) -> bool:
         error = ProviderError(f"{type(broken).__name__}: {broken}\n{traceback.format_exc(limit=3)}"[:2000])
     _settle(row, answer, error, int((time.monotonic() - started) * 1000), summary)
     return True
+
+
+def _stop_asked(row: Forward, words: str, summary: Summary) -> None:
+    """It had given up by itself, and who asked for another try may no longer: it gives up again."""
+    with transaction.atomic():
+        if Forward.objects.finish(row, status=Status.FAILED, due_at=None, error_message=words):
+            on = row.webhook.integration
+            mandate.stop(row.mandate, "another forward", words, key=f"forward:{row.pk}", integration=on)
+            summary.failed += 1
 
 
 def _post(row: Forward) -> Answer:
@@ -348,8 +361,10 @@ def again(row: Forward, *, actor: Actor, now: datetime) -> None:
         raise NotNow("stopped", _("Its target said that it is gone (HTTP 410): resume forwarding first."))
     open_ = Forward.objects.filter(pk=row.pk, status__in=[Status.PENDING, Status.FAILED])
     idle = open_.exclude(in_hand(now=now, lease=LEASE))
-    tries = Case(When(due_at=None, then=0), default=F("attempts"), output_field=SmallIntegerField())
-    if not idle.update(due_at=now, started_at=None, attempts=tries, url=webhook.forward_url):
+    changes = {"due_at": now, "started_at": None, "url": webhook.forward_url}
+    # What waits by itself is only hastened, and stays nobody's: it must go on whoever may no longer.
+    hastened = idle.filter(due_at__isnull=False).update(**changes)
+    if not hastened and not idle.filter(due_at=None).update(**changes, attempts=0, mandate=mandate.of(actor)):
         raise _why_not(row)
     activity.record(
         actor=actor,

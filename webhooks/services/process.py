@@ -24,7 +24,7 @@ from integrations import seek
 from integrations.models import Integration
 from integrations.providers.spec import ProviderError
 from webhooks.models import Attempt, Webhook, WebhookLog
-from webhooks.services import forward
+from webhooks.services import forward, standing
 
 Status = WebhookLog.Status
 
@@ -162,6 +162,8 @@ def _record(pks: Sequence[UUID], summary: Summary) -> None:
     """Finish events that have no handler: claimed and done in one transaction, nothing can go wrong in between."""
     if not pks:
         return
+    somebodys = WebhookLog.objects.runnable().filter(pk__in=pks, mandate__isnull=False, due_at__lte=timezone.now())
+    _turn_away(list(somebodys.select_related("webhook__integration").defer("payload", "body")), summary)
     with transaction.atomic():
         mine = WebhookLog.objects.filter(pk__in=pks, due_at__lte=(now := timezone.now())).runnable()
         if connection.features.has_select_for_update_skip_locked:
@@ -175,6 +177,14 @@ def _record(pks: Sequence[UUID], summary: Summary) -> None:
     summary.processed += len(taken)
     summary.planned += planned
     summary.heard_from.update(taken.values())
+
+
+def _turn_away(rows: Sequence[WebhookLog], summary: Summary) -> int:
+    """Stop those that are a replay or a test of somebody who may no longer; returns how many those were."""
+    lost = standing.lost(rows)
+    stopped = sum(standing.stop(row, lost[row.pk], now=timezone.now()) for row in rows if row.pk in lost)
+    summary.failed += stopped
+    return stopped
 
 
 def _ask(slug: str, table: Table, summary: Summary, *, ends: float) -> None:
@@ -250,6 +260,8 @@ def run(seen: WebhookLog, table: Table, summary: Summary | None = None) -> bool:
     if log.attempts > len(settings.WEBHOOK_RETRY_WAITS) + 1:
         died = ProviderError(f"A worker died while processing it, {log.attempts - 1} times.", permanent=True)
         _failed(log, died, "", summary)
+        return True
+    if _turn_away([log], summary):
         return True
     started = time.monotonic()
     try:

@@ -17,9 +17,10 @@ from django.db.models.functions import Length
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from integrations import activity, ids
+from integrations import activity, ids, mandate
 from integrations.actor import Actor
 from integrations.models import Integration
+from integrations.permissions import Perm
 from webhooks.models import ReplayBatch, WebhookLog, WebhookLogQuerySet
 from webhooks.services.selection import Selection
 
@@ -68,7 +69,7 @@ def one(log: WebhookLog, *, actor: Actor, now: datetime) -> WebhookLog:
     A duplicate replays what it is a duplicate of. The replay shows the same key and claims none.
     """
     original = _original(log)
-    replay = _copy(original, now=now, due_at=now + HEAD_START)
+    replay = _copy(original, now=now, due_at=now + HEAD_START, asked_by=mandate.of(actor))
     replay.webhook = original.webhook
     replay.save(force_insert=True)
     activity.record(
@@ -80,7 +81,14 @@ def one(log: WebhookLog, *, actor: Actor, now: datetime) -> WebhookLog:
     return replay
 
 
-def _copy(original: WebhookLog, *, now: datetime, due_at: datetime, batch_id: UUID | None = None) -> WebhookLog:
+def _copy(
+    original: WebhookLog,
+    *,
+    now: datetime,
+    due_at: datetime,
+    asked_by: mandate.Kept,
+    batch_id: UUID | None = None,
+) -> WebhookLog:
     return WebhookLog(
         id=ids.new(),
         webhook_id=original.webhook_id,
@@ -96,6 +104,7 @@ def _copy(original: WebhookLog, *, now: datetime, due_at: datetime, batch_id: UU
         forwards=original.forwards,
         replay_of=original.pk,
         batch_id=batch_id,
+        mandate=asked_by,
         created_at=now,
         stored_at=now,
         due_at=due_at,
@@ -147,8 +156,9 @@ def many(
         return None
     told = selection.as_json()
     batch = ReplayBatch.objects.create(
-        pk=pk or ids.new(), selection=told, total=total, username=actor.username[:150], created_at=now, due_at=now
-    )
+        pk=pk or ids.new(), selection=told, total=total, username=actor.username[:150], mandate=mandate.of(actor),
+        created_at=now, due_at=now,
+    )  # fmt: skip
     chosen = {name: len(value) if name == "log_ids" else value for name, value in told.items() if name != "scope"}
     activity.record(
         actor=actor,
@@ -185,6 +195,9 @@ def run_due(*, budget_seconds: float = 30.0) -> Summary:
 def _go_on(batch: ReplayBatch, ends: float, summary: Summary) -> None:
     selection = Selection.of_json(batch.selection)
     while batch.due_at is not None:
+        if words := _lost(batch, selection):
+            _stop(batch, words)
+            return
         if time.monotonic() >= ends or _waiting(batch).runnable().count() >= AHEAD:
             again = timezone.now() + PAUSE
             if ReplayBatch.objects.finish(batch, due_at=again, attempts=0):
@@ -209,7 +222,7 @@ def _chunk(batch: ReplayBatch, selection: Selection) -> int | None:
         changes["skipped"] = max(0, batch.total - batch.queued)
     whole = set(WebhookLog.objects.filter(pk__in={row.part_of for row in originals}).values_list("pk", flat=True))
     rows = [
-        _copy(original, now=now, due_at=now, batch_id=batch.pk)
+        _copy(original, now=now, due_at=now, asked_by=batch.mandate, batch_id=batch.pk)
         for original in originals
         if original.part_of is None or original.part_of in whole
     ]
@@ -261,27 +274,52 @@ def progress(batch: ReplayBatch) -> dict[str, Any]:
         "processed": by_status.get(Status.PROCESSED, 0),
         "failed": by_status.get(Status.FAILED, 0),
         "pending": pending,
+        "stoppedBecause": batch.stopped_why,
     }
 
 
 @transaction.atomic
 def cancel(batch: ReplayBatch, *, actor: Actor, now: datetime) -> int:
     """Make no more rows, and take back those that were never tried; returns how many. Raises NothingToCancel."""
-    alive = ReplayBatch.objects.filter(pk=batch.pk).exclude(status=ReplayBatch.Status.CANCELLED)
+    alive = ReplayBatch.objects.filter(pk=batch.pk, status__in=[ReplayBatch.Status.RUNNING, ReplayBatch.Status.DONE])
     was_running = alive.filter(status=ReplayBatch.Status.RUNNING).exists()
     stopped = alive.update(status=ReplayBatch.Status.CANCELLED, due_at=None, finished_at=now)
-    untried = _waiting(batch).filter(attempts=0)
-    if connection.features.has_select_for_update_skip_locked:
-        untried = untried.select_for_update(skip_locked=True)  # a worker that has one right now keeps it
-    taken_back = list(untried.values_list("pk", flat=True))
+    taken_back = _take_back(batch)
     if not stopped or not (was_running or taken_back):
         raise NothingToCancel(_("Nothing of it is left to be cancelled."))
-    WebhookLog.objects.filter(pk__in=taken_back).delete()
-    ReplayBatch.objects.filter(pk=batch.pk).update(queued=F("queued") - len(taken_back))
     activity.record(
         actor=actor,
         action="webhooks_replay_cancelled",
         integration=_only_integration(Selection.of_json(batch.selection)),
-        details={"batch": batch.pk, "taken_back": len(taken_back)},
+        details={"batch": batch.pk, "taken_back": taken_back},
     )
+    return taken_back
+
+
+def _lost(batch: ReplayBatch, selection: Selection) -> str:
+    """Why who asked for it may no longer, on all that it may touch."""
+    if batch.mandate is None:
+        return ""
+    on = Integration.objects.filter(webhooks__in=selection.receivers()).values_list("pk", flat=True)
+    return mandate.lost(batch.mandate, Perm.WEBHOOKS_REPLAY, set(on))
+
+
+@transaction.atomic
+def _stop(batch: ReplayBatch, words: str) -> None:
+    """What was made and never tried is taken back, as if it were cancelled."""
+    stopped = {"status": ReplayBatch.Status.STOPPED, "due_at": None, "finished_at": timezone.now()}
+    if not ReplayBatch.objects.finish(batch, stopped_why=words, **stopped):
+        return
+    _take_back(batch)
+    integration = _only_integration(Selection.of_json(batch.selection))
+    mandate.stop(batch.mandate, "a replay", words, key=f"replay:{batch.pk}", integration=integration)
+
+
+def _take_back(batch: ReplayBatch) -> int:
+    untried = _waiting(batch).filter(attempts=0)
+    if connection.features.has_select_for_update_skip_locked:
+        untried = untried.select_for_update(skip_locked=True)  # a worker that has one right now keeps it
+    taken_back = list(untried.values_list("pk", flat=True))
+    WebhookLog.objects.filter(pk__in=taken_back).delete()
+    ReplayBatch.objects.filter(pk=batch.pk).update(queued=F("queued") - len(taken_back))
     return len(taken_back)

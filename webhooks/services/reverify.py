@@ -17,9 +17,10 @@ from django.db.models import F, Q, QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from integrations import activity, crypto
+from integrations import activity, crypto, mandate
 from integrations.actor import Actor
 from integrations.models import Integration
+from integrations.permissions import Perm
 from integrations.providers import spec
 from webhooks.models import Refusal, Reverification, WebhookLog
 from webhooks.services import keys, quarantine, receive
@@ -100,6 +101,7 @@ def ask(
         total=kept(route.webhook_id, now=now, chosen=chosen).count(),
         username=actor.username[:150],
         admin_user_id=actor.user_id,
+        mandate=mandate.of(actor),
         created_at=now,
         started_at=now,
         due_at=now + LEASE,
@@ -138,6 +140,8 @@ def words(row: Reverification) -> str:
     told = _("{released} released, {refused} still refused, {unreadable} can't be judged any more.").format(
         released=f"{row.released:,}", refused=f"{row.refused:,}", unreadable=f"{row.unreadable:,}"
     )
+    if row.stopped_why:
+        return f"{told} {row.stopped_why}"
     return told if row.due_at is None else " ".join([told, _("The rest goes on in the background.")])
 
 
@@ -163,6 +167,9 @@ def _go_on(row: Reverification, route: receive.Route, actor: Actor, *, ends: flo
     chosen = None if row.chosen is None else [UUID(pk) for pk in row.chosen]
     rows = kept(row.webhook_id, now=row.created_at, chosen=chosen)
     while chunk := _chunk(rows, row.cursor):
+        if words := mandate.lost(row.mandate, Perm.MANAGE, [route.integration_id]):
+            _stop(row, route, actor, words)
+            return
         found = Found()
         for refusal in chunk:
             _release(refusal, route, row, found)
@@ -185,6 +192,16 @@ def _go_on(row: Reverification, route: receive.Route, actor: Actor, *, ends: flo
             _told(row, route, actor)
 
 
+def _stop(row: Reverification, route: receive.Route, actor: Actor, words: str) -> None:
+    """Who asked for it may no longer: what was released stays, the rest waits for somebody who may."""
+    with transaction.atomic():
+        if Reverification.objects.finish(row, due_at=None, finished_at=timezone.now(), stopped_why=words):
+            row.refresh_from_db()
+            on = Integration(pk=route.integration_id, slug=route.slug)
+            mandate.stop(row.mandate, "judging refused events", words, key=f"reverify:{row.pk}", integration=on)
+            _told(row, route, actor)
+
+
 def _told(row: Reverification, route: receive.Route, actor: Actor) -> None:
     activity.record(
         actor=actor,
@@ -192,7 +209,8 @@ def _told(row: Reverification, route: receive.Route, actor: Actor) -> None:
         integration=Integration(pk=route.integration_id, slug=route.slug),
         details={
             "webhook": route.path, "kept": row.total, "released": row.released, "duplicates": row.duplicates,
-            "still_refused": row.refused, "unreadable": row.unreadable, "finished": row.due_at is None,
+            "still_refused": row.refused, "unreadable": row.unreadable,
+            "finished": row.due_at is None and not row.stopped_why,
         },
     )  # fmt: skip
 

@@ -10,7 +10,7 @@ from typing import Any
 from django.db import transaction
 from django.utils.translation import gettext as _
 
-from integrations import activity, ids
+from integrations import activity, ids, mandate
 from integrations.actor import Actor
 from integrations.providers import payloads, samples, spec
 from webhooks.models import Webhook, WebhookLog
@@ -66,6 +66,7 @@ def send(
         raise Unfit(words.format(told=rows[0].event_type, kind=event_type))
     for number, row in enumerate(rows):
         row.webhook, row.is_test, row.forwards, row.claims_key = webhook, True, forwards, False
+        row.mandate = mandate.of(actor)
         row.idempotency_key = f"{name}.{number}" if number else name
         row.due_at = now + HEAD_START if row.due_at else None
     receive.store(rows)
