@@ -40,7 +40,9 @@ def lost(kept: Kept, perm: Perm, integrations: Collection[UUID]) -> str:
     if kept is None:
         return ""
     user = User.objects.filter(pk=kept["user"]).first()
-    if user is None or not user.is_active:
+    if user is None:
+        return _("Stopped: {name} was removed.").format(name=kept["name"])
+    if not user.is_active:
         return _("Stopped: {name} was disabled.").format(name=kept["name"])
     if "token" in kept:
         token = ApiToken.objects.filter(pk=kept["token"]).first()

@@ -47,7 +47,7 @@ def test_a_filter_is_counted_then_queued_then_done(api, webhook, woken):
     batch = f"/webhooks/replays/{answer['batchId']}"
     assert api.get(batch).json() | {"batchId": ""} == {
         "batchId": "", "status": "running", "total": 3, "queued": 0, "skipped": 0, "processed": 0, "failed": 0,
-        "pending": 0,
+        "pending": 0, "stoppedBecause": "",
     }  # fmt: skip
     assert schedule.replay() == {"replayed": 3}
     assert api.get(batch).json()["pending"] == 3

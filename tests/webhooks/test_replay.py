@@ -102,6 +102,7 @@ def test_all_are_made_once_oldest_first_and_processed(webhook):
     process.drain(process.Table())
     assert replay.progress(batch) == {
         "status": "done", "total": 5, "queued": 5, "skipped": 0, "processed": 5, "failed": 0, "pending": 0,
+        "stoppedBecause": "",
     }  # fmt: skip
     assert replay.run_due().queued == 0
     entry = Activity.objects.get(action="webhooks_replayed")

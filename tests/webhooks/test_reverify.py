@@ -196,10 +196,12 @@ def test_the_secret_in_use_decides(kept, route, monkeypatch):
     assert again(route).released == 1
 
 
-def test_a_person_who_is_gone_is_no_obstacle(kept, route, alice):
+def test_what_a_person_who_is_gone_asked_for_ends_and_says_so(kept, route, alice):
     kept(2)
     reverify.ask(
         route("resend"), actor=Actor(username="alice", user_id=alice.pk), now=timezone.now(), budget_seconds=-1
     )
     User.objects.all().delete()
-    assert reverify.run_due().released == 1
+    assert reverify.run_due().released == 0
+    assert Reverification.objects.get().stopped_why == "Stopped: alice was removed."
+    assert Activity.objects.latest("seq").details["finished"] is False
