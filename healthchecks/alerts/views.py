@@ -24,6 +24,7 @@ def index(request: PageRequest) -> HttpResponse:
 
 
 @require_GET
+@pages.requires(None)
 def bell(request: PageRequest) -> HttpResponse:
     """Also on pages of those who may read nothing, error pages among them: for them it stays empty."""
     if not permissions.may_somewhere(request.user, Perm.READ):

@@ -11,6 +11,7 @@ from tests import pseudo
 from tests.browser import test_pages
 from tests.browser.test_pages import (
     ACTIVITY,
+    ADD,
     ALERTS,
     API,
     APIS,
@@ -18,6 +19,7 @@ from tests.browser.test_pages import (
     FEED,
     JOBS,
     OVERVIEW,
+    PEOPLE,
     STORY,
     TOKENS,
     TOO_WIDE,
@@ -33,7 +35,10 @@ pytestmark = [
 ]
 
 life = test_pages.life
-PLACES = [OVERVIEW, FEED, TOKENS, STORY, ALERTS, JOBS, "job", "edit", DETAIL, ACTIVITY, APIS, API, "account"]
+PLACES = [
+    OVERVIEW, FEED, TOKENS, STORY, ALERTS, JOBS, "job", "edit", DETAIL, ACTIVITY, APIS, API, "account", PEOPLE, ADD,
+    "person",
+]  # fmt: skip
 
 
 @pytest.fixture(autouse=True)
@@ -43,9 +48,10 @@ def longer() -> Iterator[None]:
 
 
 @pytest.mark.parametrize("path", PLACES)
-def test_no_page_bursts(enter: Enter, alice: User, life: list[WebhookLog], path: str) -> None:
+def test_no_page_bursts(enter: Enter, alice: User, bob: User, life: list[WebhookLog], path: str) -> None:
     job = f"{JOBS}/{CronJob.objects.get(job_name='metrics-rollup').pk}"
-    page = enter(alice, {"job": job, "edit": f"{job}/edit", "account": f"{OVERVIEW}/account"}.get(path, path))
+    places = {"job": job, "edit": f"{job}/edit", "account": f"{OVERVIEW}/account", "person": f"{PEOPLE}/{bob.pk}"}
+    page = enter(alice, places.get(path, path))
     expect(page.get_by_role("heading", level=1)).to_be_visible()
     for width in (1440, 834, 390):
         page.set_viewport_size({"width": width, "height": 900})

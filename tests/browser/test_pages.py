@@ -40,9 +40,10 @@ APIS, TARGETS = "/admin/integrations/apis", "/admin/integrations/apis/resend/thr
 API = f"{APIS}?integration=resend"
 WORK = f"{APIS}/maintenance"
 DECLARE, QUEUE = f"{WORK}/declare", f"{FEED}/retry-queue"
+PEOPLE, ADD = "/admin/integrations/people", "/admin/integrations/people/add"
 PLACES = [
     LOGIN, OVERVIEW, FEED, TOKENS, STORY, ALERTS, JOBS, DETAIL, ACTIVITY, APIS, API, TARGETS, WORK, DECLARE, QUEUE,
-    "job", "edit", "bell", "event", "refused",
+    PEOPLE, ADD, "person", "job", "edit", "bell", "event", "refused",
 ]  # fmt: skip
 Enter = Callable[[User | None, str], Page]
 TOO_WIDE = """[...document.querySelectorAll(".card, .card > *, summary")]
@@ -163,7 +164,8 @@ def test_nothing_stands_in_anybodys_way(
     page = enter(None, LOGIN)
     page.emulate_media(color_scheme=scheme)
     job = f"{JOBS}/{CronJob.objects.get(job_name='metrics-rollup').pk}"
-    places = {"event": f"{FEED}/{life[1].pk}/body", "refused": OVERVIEW, "bell": ALERTS, "job": job}
+    places = {"event": f"{FEED}/{life[1].pk}/body", "refused": OVERVIEW, "bell": ALERTS, "job": job,
+              "person": f"{PEOPLE}/{charlie.pk}"}  # fmt: skip
     page = enter(user, (places | {"edit": f"{job}/edit"}).get(path, path))
     if path == "bell":
         page.locator("#bell summary").click()

@@ -213,20 +213,42 @@ CELLS = [
 REFUSED = {401, 403}
 
 
+DOORS_OF_THEIR_OWN = {
+    "", "brand.css", "healthz", "readyz", "metrics", "accounts/login/", "accounts/logout/", "oauth/callback",
+    "oauth/result", "api/schema", "api/cron/integrations-health-check", "api/cron/cleanup-webhook-logs",
+}  # fmt: skip
+"""Neither pages behind `pages.requires` nor API views with `permissions`: each has tests of its own."""
+
+
 def routes(resolver: URLResolver | None = None, prefix: str = "") -> Iterator[str]:
     """Every address of the Django side, the superusers' admin as one."""
+    yield from (path for path, _entry in entries(resolver, prefix))
+
+
+def entries(resolver: URLResolver | None = None, prefix: str = "") -> Iterator[tuple[str, URLPattern]]:
     for entry in (resolver or get_resolver()).url_patterns:
         path = prefix + str(entry.pattern)
         if path.startswith("django-admin/"):
             continue
         if isinstance(entry, URLPattern):
-            yield path
+            yield path, entry
         else:
-            yield from routes(entry, path)
+            yield from entries(entry, path)
 
 
 def test_every_route_is_in_the_table():
     assert set(routes()) == set(TABLE)
+
+
+def test_every_route_declares_its_permission():
+    """A page says it by `pages.requires`, an API view for each method: who forgets it is told here."""
+    silent = set()
+    for path, entry in entries():
+        view = getattr(entry.callback, "view_class", None)
+        declared = view and {method for method in TABLE[path] if method in getattr(view, "permissions", {})}
+        if not hasattr(entry.callback, "lets_in") and declared != set(TABLE[path]):
+            silent.add(path)
+    assert silent == DOORS_OF_THEIR_OWN
 
 
 @pytest.fixture(autouse=True)

@@ -10,6 +10,7 @@ import time_machine
 from django.db import connection
 from django.utils import timezone
 
+from integrations.accounts.models import User
 from integrations.actor import SYSTEM, Actor
 from integrations.models import Activity, ApiMetric
 from integrations.providers.spec import ProviderError
@@ -398,6 +399,20 @@ def test_what_is_refused_to_one_is_not_asked_again_for_those_who_share_it(crm, s
     done = services.refresh_all(among=[crm, sign], actor=DANA)
     assert sorted(done["failed"]) == ["zoho-crm", "zoho-sign"]
     assert Attempt.objects.count() == 1
+
+
+def test_who_may_no_longer_renews_no_more_of_those_that_were_left(crm, sign, person, monkeypatch):
+    dana, renewed = person("dana", role="IT Manager"), []
+    Token.objects.update(expires_at=timezone.now() - timedelta(minutes=1))
+
+    def renew(token, **_):
+        renewed.append(token.integration.slug)
+        User.objects.filter(pk=dana.pk).update(is_active=False)
+
+    monkeypatch.setattr(refresh, "renew", renew)
+    done = services.refresh_all(among=[crm, sign], actor=Actor(username="dana", user_id=dana.pk))
+    assert (renewed, done["refreshed"]) == (["zoho-crm"], ["zoho-crm"])
+    assert done["failed"] == {"zoho-sign": "Stopped: dana was disabled."}
 
 
 def test_the_job_with_nothing_to_do_says_so(sandbox, registry):
