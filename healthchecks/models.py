@@ -330,6 +330,9 @@ class Alert(models.Model):
     subject = models.CharField(max_length=200)
     text = models.TextField()
     username = models.CharField(max_length=150, blank=True, help_text="Who asked for a test.")
+    mandate = models.JSONField(
+        null=True, blank=True, editable=False, help_text="The same, to ask again whether they may."
+    )
     created_at = models.DateTimeField(default=timezone.now)
 
     class Meta:

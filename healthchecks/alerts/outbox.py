@@ -19,7 +19,9 @@ from django.utils import timezone
 from healthchecks.alerts import channels, routes, stamps, telling, words
 from healthchecks.alerts.channels import Message
 from healthchecks.models import Alert, Delivery
+from integrations import mandate
 from integrations.due import in_hand
+from integrations.permissions import Perm
 from integrations.providers.spec import ProviderError
 
 log = logging.getLogger(__name__)
@@ -102,6 +104,10 @@ def _try(row: Delivery, summary: Summary, *, hangs: bool) -> bool:
     """Claim one and send it. True: its route hangs. One whose route is known to hang counts as tried."""
     if not Delivery.objects.claim(row, now=timezone.now(), lease=LEASE):
         return False
+    if why := mandate.lost(row.alert.mandate, Perm.MANAGE, []):
+        _stop(row, why)
+        summary.failed += 1
+        return False
     started = time.monotonic()
     name, trouble = "", ""
     if hangs:
@@ -114,6 +120,14 @@ def _try(row: Delivery, summary: Summary, *, hangs: bool) -> bool:
     if again:
         summary.next_due_at = min(summary.next_due_at or again, again)
     return bool(trouble) and time.monotonic() - started > SLOW_SECONDS
+
+
+@transaction.atomic
+def _stop(row: Delivery, why: str) -> None:
+    """A test of somebody who may no longer ask for one."""
+    if Delivery.objects.finish(row, status=Status.FAILED, due_at=None, failed_at=timezone.now(), error=why):
+        reserve(row.alert).update(status=Status.SPARED)
+        mandate.stop(row.alert.mandate, "a test alert", why, key=f"alert:{row.alert_id}", integration=None)
 
 
 def _send(row: Delivery) -> tuple[str, str]:

@@ -10,7 +10,7 @@ from django.utils.translation import gettext as _
 from healthchecks.alerts import channels, routes, words
 from healthchecks.alerts.routes import Route
 from healthchecks.models import Alarm, Alert, Delivery
-from integrations import activity
+from integrations import activity, mandate
 from integrations.actor import Actor
 from integrations.models import Integration
 
@@ -84,7 +84,7 @@ def trial(*, actor: Actor, now: datetime) -> Alert:
     subject, text = words.trial(actor.username)
     alert = Alert.objects.create(
         kind=Kind.TEST, severity=Alarm.Severity.WARNING, subject=subject, text=text, username=actor.username[:150],
-        created_at=now,
+        mandate=mandate.of(actor), created_at=now,
     )  # fmt: skip
     Delivery.objects.bulk_create(
         Delivery(alert=alert, route=route.label, position=route.position, fallback=route.fallback, due_at=now)

@@ -7,9 +7,11 @@ import pytest
 from django.db import connection
 from django.utils import timezone
 
-from healthchecks.alerts import alarms, outbox
+from healthchecks.alerts import alarms, outbox, telling
 from healthchecks.models import Alarm, Alert, Delivery, Maintenance, StatusChange
-from integrations.models import Integration
+from integrations.accounts.models import User
+from integrations.actor import Actor
+from integrations.models import Activity, Integration
 from tests.healthchecks.alerts.conftest import unwell, well
 from tests.healthchecks.alerts.receivers import Target
 
@@ -463,3 +465,19 @@ def test_old_alarms_are_forgotten_and_open_ones_never(registry, clock, to_phone,
     clock.shift(timedelta(days=91))
     assert alarms.forget_old(now=timezone.now()) == 1
     assert Alarm.objects.get().key == "health:clickatell"
+
+
+def test_a_test_of_who_may_no_longer_is_sent_no_more(registry, clock, to_phone, turn, person):
+    boss = person("boss", role="System Admin")
+    to_phone.answer = 500
+    telling.trial(actor=Actor(username="boss", user_id=boss.pk), now=timezone.now())
+    turn()
+    assert Delivery.objects.get().due_at is not None  # it is tried again
+    tried = len(to_phone.got)
+    User.objects.filter(pk=boss.pk).update(is_active=False)
+    clock.shift(timedelta(minutes=5))
+    turn()
+    row = Delivery.objects.get()
+    assert (row.status, row.due_at, row.error) == ("failed", None, "Stopped: boss was disabled.")
+    assert len(to_phone.got) == tried
+    assert Activity.objects.get(action="work_stopped").details["what"] == "a test alert"
