@@ -11,6 +11,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
 from integrations.accounts import account, people, rights
+from integrations.accounts.login import company
 from integrations.accounts.models import ApiToken, User
 from integrations.models import Integration
 from integrations.permissions import Perm
@@ -95,13 +96,15 @@ class Role:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Page:
-    """`why_not`: why its reader may change nothing here, in words; "" if they may. `tokens`: those that live."""
+    """`why_not`: why its reader may change nothing here, in words; "" if they may. `tokens`: those that live.
+    `followed`: the roles that the company's own groups set anew at each sign-in there (`login.company`)."""
 
     person: User
     line: Line
     may: tuple[rights.Right, ...]
     grants: Sequence[rights.Grant]
     roles: tuple[Role, ...]
+    followed: tuple[str, ...]
     tokens: int
     why_not: str
 
@@ -114,6 +117,7 @@ def page(person: User, *, reader: User, now: datetime) -> Page:
         may=rights.why(person, granted),
         grants=granted,
         roles=_choices(person, reader),
+        followed=tuple(sorted(set(company.roles_by_group().values()))) if company.is_on() else (),
         tokens=ApiToken.objects.alive(now).filter(user=person).count(),
         why_not=people.why_not(person, by=reader),
     )

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from allauth.mfa.totp.internal.auth import TOTP, generate_totp_secret
 from allauth.socialaccount.models import SocialAccount
+from django.contrib.auth.models import Group
 from django.test import Client
 
 from integrations.accounts.login import company
@@ -72,11 +73,25 @@ def test_at_the_next_sign_in_roles_follow_the_groups(client: Client, provider: P
     assert User.objects.count() == 1
 
 
+def test_the_last_super_admin_keeps_the_role(client: Client, provider: Provider) -> None:
+    provider.claims["groups"] = ["it-admins"]
+    come(client, provider)
+    thandi = User.objects.get()
+    provider.claims["groups"] = ["noc"]
+    come(Client(), provider)
+    assert roles(thandi) == ["IT Manager", "Super Admin"]
+    refused = Activity.objects.get(outcome="refused")
+    assert refused.details["what"] == "taking the role Super Admin from thandi"
+    other = User.objects.create_user("other", "other@example.com")
+    other.groups.add(Group.objects.get(name="Super Admin"))
+    come(Client(), provider)
+    assert roles(thandi) == ["IT Manager"]
+
+
 def test_a_role_that_is_none_of_the_companys_stays(client: Client, provider: Provider, settings: Any) -> None:
     settings.OIDC_ROLES = ["noc=IT Manager"]
     come(client, provider)
     thandi = User.objects.get()
-    from django.contrib.auth.models import Group
 
     thandi.groups.add(Group.objects.get(name="Operations Manager"))
     come(Client(), provider)

@@ -132,6 +132,13 @@ def test_roles_are_chosen(boss: Client, charlie: User) -> None:
     assert "There is no such role." in post(boss, charlie, "roles", roles=[9999])
 
 
+def test_roles_that_follow_the_companys_groups_say_so(boss: Client, bob: User, settings: Any) -> None:
+    words = "its groups set these anew each time: IT Manager, Super Admin."
+    assert words not in told(boss.get(f"{PAGE}/{bob.pk}"))
+    settings.OIDC_ISSUER, settings.OIDC_ROLES = "https://id.example.com", ["noc=IT Manager", "it=Super Admin"]
+    assert words in told(boss.get(f"{PAGE}/{bob.pk}"))
+
+
 def test_disabling_asks_first_and_enabling_does_not(boss: Client, bob: User) -> None:
     asked = told(boss.post(f"{PAGE}/{bob.pk}/disable"))
     assert "Disable bob?" in asked

@@ -25,8 +25,10 @@ from django.shortcuts import redirect
 from django.utils.translation import gettext as _
 
 from integrations import activity, actor
+from integrations.accounts import people
 from integrations.accounts.login import required
 from integrations.accounts.models import User
+from integrations.permissions import SUPER_ADMIN
 
 log = logging.getLogger(__name__)
 
@@ -160,6 +162,17 @@ def came(request: HttpRequest, user: User, sociallogin: SocialLogin | None = Non
 
 
 def follow(user: User, *, wanted: set[str], named: set[str], request: HttpRequest) -> None:
+    """The company takes every role but the last Super Admin's: whoever signs in keeps that, and the log says so."""
+    try:
+        with people.keeping_a_super_admin():
+            _follow(user, wanted=wanted, named=named, request=request)
+    except people.Refused as refused:
+        details = {"what": f"taking the role {SUPER_ADMIN} from {user.username}", "words": str(refused)}
+        activity.record_refusal(actor=actor.of(request), where="roles-followed", details=details)
+        _follow(user, wanted=wanted | {SUPER_ADMIN}, named=named, request=request)
+
+
+def _follow(user: User, *, wanted: set[str], named: set[str], request: HttpRequest) -> None:
     with transaction.atomic():
         have = set(user.groups.filter(name__in=named).values_list("name", flat=True))
         if have == wanted:
