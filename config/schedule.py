@@ -21,7 +21,7 @@ from integrations.cron.models import CronJob
 from oauth import services as oauth
 from oauth.models import Token
 from webhooks.models import LaneMinute, WebhookLog
-from webhooks.services import backfill, process, prune, registrations, silence
+from webhooks.services import backfill, personal, process, prune, registrations, silence
 from webhooks.services import forward as forwards
 from webhooks.services import replay as replays
 from webhooks.services import reverify as reverifications
@@ -152,11 +152,14 @@ def drain_and_look_ahead() -> dict[str, Any]:
 
 
 def clean_up(*, dry_run: bool = False, days: int | None = None) -> dict[str, Any]:
-    """`days` stands in for what each webhook says itself; `dry_run` only counts."""
+    """`days` stands in for what each webhook says itself; `dry_run` only counts. Then what is personal in the events
+    that stay goes, once it has had its own time."""
     now = timezone.now()
-    done = prune.run(now=now, dry_run=dry_run, days=days) | {
+    done = prune.run(now=now, dry_run=dry_run, days=days, budget_seconds=160) | {
         "runs_forgotten": cron.forget_old(now=now, dry_run=dry_run)
     }
+    dropped = personal.run(now=now, dry_run=dry_run)
+    done |= {"personal_dropped": dropped["dropped"], "finished": done["finished"] and dropped["finished"]}
     if not dry_run:
         done["alarms_forgotten"] = alarms.forget_old(now=now)
     return {"message": words.of_cleaning(done)} | done

@@ -27,7 +27,7 @@ class WebhookAdmin(AuditedAdmin[Webhook]):
         "retention_days",
     ]
     list_select_related = ["integration"]
-    readonly_fields = ["integration", "webhook_url", "verification_method", "secret_env_var"]
+    readonly_fields = ["integration", "webhook_url", "verification_method", "secret_env_var", "personal_dropped_to"]
     formfield_overrides = {models.URLField: {"assume_scheme": "https"}}
 
     def has_add_permission(self, request: HttpRequest) -> bool:

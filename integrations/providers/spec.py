@@ -234,7 +234,8 @@ class Webhook:
     `secret_env` names the variable with the secret(s), comma-separated. `parse` turns verified bytes into payload(s):
     one event each (Zoho Desk sends arrays); it raises ValueError with words when the bytes make no sense.
     `fresh` gives a sample payload new ids and times, so that it is an event of its own. `personal` lists payload paths
-    ("decision.id_verifications") masked in pages and exports; a path through a list means each of its items.
+    ("decision.id_verifications") masked in pages and exports; a path through a list means each of its items. They are
+    dropped after `personal_days`, None: after PERSONAL_RETENTION_DAYS.
     `answers_get`: a GET is a liveness probe and gets 200. `jwks_path`: where the keys are published, relative to the
     base URL, for the method ``jwt``.
     """
@@ -249,6 +250,7 @@ class Webhook:
     event: Callable[[Json, Delivery], Event]
     fresh: Callable[[Json, float, str], Json]
     personal: tuple[str, ...] = ()
+    personal_days: int | None = None
     answers_get: bool = False
     jwks_path: str = ""
 

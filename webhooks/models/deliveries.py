@@ -1,5 +1,6 @@
 """Receivers, every delivery that came in, and every attempt to do something with it."""
 
+import hashlib
 from datetime import datetime
 from typing import Self
 
@@ -40,6 +41,9 @@ class Webhook(Declared):
     forward_stopped_at = models.DateTimeField(null=True, blank=True, help_text="The target said 410: no more of it.")
     silence_minutes = models.PositiveIntegerField(null=True, blank=True, help_text="Expected rhythm; empty: learned.")
     retention_days = models.PositiveSmallIntegerField(default=90)
+    personal_dropped_to = models.DateTimeField(
+        null=True, blank=True, help_text="No event before this holds a personal field any more."
+    )
     metadata = models.JSONField(default=dict, blank=True)
 
     class Meta:
@@ -74,6 +78,8 @@ class WebhookLog(Due):
     `pending`: never tried yet, or held. `failed` with `due_at`: will be tried again; without: exhausted.
     `claims_key`: this row is the first with its key. Others with the same key are its duplicates.
     `replay_of` and `duplicate_of` are plain ids: retention may remove the row they point at.
+    `personal_dropped_at`: since then `payload` and `fetched` lack what is personal, and the bytes are gone; of those
+    `body_size` and `body_sha256` tell.
     """
 
     class Status(models.TextChoices):
@@ -109,6 +115,9 @@ class WebhookLog(Due):
     fetched = models.JSONField(
         null=True, blank=True, help_text="What the provider's API said of it, where its delivery is only a hint."
     )
+    personal_dropped_at = models.DateTimeField(null=True, blank=True)
+    body_size = models.PositiveIntegerField(null=True, blank=True)
+    body_sha256 = models.CharField(max_length=64, null=True, blank=True)  # noqa: DJ001 - null: the bytes are there
     is_test = models.BooleanField(default=False)
     replay_of = models.UUIDField(null=True, blank=True)
     duplicate_of = models.UUIDField(null=True, blank=True)
@@ -151,6 +160,11 @@ class WebhookLog(Due):
                 name="webhook_log_unverified",
             ),
             models.Index(fields=["batch_id"], condition=Q(batch_id__isnull=False), name="webhook_log_batch"),
+            models.Index(
+                fields=["webhook", "created_at"],
+                condition=Q(replay_of__isnull=False, personal_dropped_at=None),
+                name="webhook_log_replays_whole",
+            ),
         ]
 
     def __str__(self) -> str:
@@ -162,6 +176,13 @@ class WebhookLog(Due):
             return bytes(self.body)
         whole = WebhookLog.objects.filter(pk=self.part_of).values_list("body", flat=True).first()
         return bytes(whole or b"")
+
+    def what_came(self) -> tuple[int, str]:
+        """How many bytes came, and their SHA-256: true also after they were dropped."""
+        if self.body_sha256 is not None:
+            return self.body_size or 0, self.body_sha256
+        body = self.raw_body()
+        return len(body), hashlib.sha256(body).hexdigest()
 
     @property
     def next_attempt_at(self) -> datetime | None:

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 from uuid import UUID
@@ -31,6 +32,7 @@ from integrations.permissions import Perm
 from integrations.providers import payloads
 from integrations.providers.signatures.standard import signature
 from integrations.providers.spec import Answer, ProviderError
+from webhooks import privacy
 from webhooks.models import Attempt, Forward, Webhook, WebhookLog
 from webhooks.services.receive import storable
 
@@ -44,6 +46,7 @@ PAUSE = timedelta(seconds=60)
 """How long the others wait once a target has failed to answer."""
 LONGEST_RETRY_AFTER = 3600
 ANSWER_KEPT = 1024
+DROPPED = "What is personal in it was dropped: half an event is not passed on."
 
 Status = Forward.Status
 
@@ -205,6 +208,8 @@ def request(row: Forward, *, now: datetime) -> http.Request:
     """The delivery as the target gets it: the provider's own JSON, or our reading of it where that isn't JSON or was
     one event among several."""
     log = row.log
+    if log.personal_dropped_at:
+        raise ProviderError(DROPPED, permanent=True, code="personal_dropped")
     body = bytes(log.body) if log.part_of is None and bytes(log.body[:1]) == b"{" else payloads.compact(log.payload)
     name = row.webhook.forward_secret_env or DEFAULT_SECRET_ENV
     secrets = credentials.secrets(name)
@@ -245,7 +250,8 @@ def _settle(
 ) -> None:
     now = timezone.now()
     code = answer.status if answer else None
-    words = error.words[:2000] if error else ""
+    told = partial(privacy.struck, payload=row.log.payload, paths=privacy.personal(row.webhook.integration.spec))
+    words = told(error.words)[:2000] if error else ""
     changes: dict[str, Any] = {"status_code": code, "error_message": words}
     if error is None:
         held = Forward.objects.finish(row, status=Status.DELIVERED, due_at=None, done_at=now, **changes)
@@ -269,7 +275,7 @@ def _settle(
             duration_ms=duration_ms,
             status_code=code,
             error=words,
-            answer=storable(answer.body[:ANSWER_KEPT].decode("utf-8", "replace")) if answer else "",
+            answer=told(storable(answer.body.decode("utf-8", "replace")))[:ANSWER_KEPT] if answer else "",
         )
 
 
@@ -352,13 +358,15 @@ def resume(webhook: Webhook, *, actor: Actor, now: datetime) -> int:
 def again(row: Forward, *, actor: Actor, now: datetime) -> None:
     """Let one that waits, or that gave up, be due now, at the address of now. One that gave up gets all its tries.
 
-    Raises NotForwarding, and NotNow with the code delivered, under_way or stopped.
+    Raises NotForwarding, and NotNow with the code delivered, under_way, stopped or personal_dropped.
     """
     webhook = Webhook.objects.select_for_update(of=("self",)).select_related("integration").get(pk=row.webhook_id)
     if not webhook.forward_url:
         raise NotForwarding(_("This receiver forwards nowhere: give it an address first."))
     if webhook.forward_stopped_at:
         raise NotNow("stopped", _("Its target said that it is gone (HTTP 410): resume forwarding first."))
+    if WebhookLog.objects.filter(pk=row.log_id).exclude(personal_dropped_at=None).exists():
+        raise NotNow("personal_dropped", _("What is personal in it was dropped: half an event is not passed on."))
     open_ = Forward.objects.filter(pk=row.pk, status__in=[Status.PENDING, Status.FAILED])
     idle = open_.exclude(in_hand(now=now, lease=LEASE))
     changes = {"due_at": now, "started_at": None, "url": webhook.forward_url}

@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -23,6 +24,7 @@ from django.utils import timezone
 from integrations import seek
 from integrations.models import Integration
 from integrations.providers.spec import ProviderError
+from webhooks import privacy
 from webhooks.models import Attempt, Webhook, WebhookLog
 from webhooks.services import forward, standing
 
@@ -336,14 +338,15 @@ def _failed(log: WebhookLog, error: Exception, trace: str, summary: Summary, ela
     spent = permanent or log.attempts > len(waits)
     again = None if spent else timezone.now() + timedelta(seconds=waits[log.attempts - 1])
     denied = permanent and not log.verified
-    words = error.words if isinstance(error, ProviderError) else f"{type(error).__name__}: {error}"
+    told = partial(privacy.struck, payload=log.payload, paths=privacy.personal(log.webhook.integration.spec))
+    words = told(error.words if isinstance(error, ProviderError) else f"{type(error).__name__}: {error}")
     with transaction.atomic():
         if WebhookLog.objects.finish(
             log,
             status=Status.FAILED,
             due_at=again,
             error_message=words[:2000],
-            traceback=trace[-8000:],
+            traceback=told(trace)[-8000:],
             processing_time_ms=elapsed_ms,
             denied=denied,
         ):

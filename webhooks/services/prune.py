@@ -41,7 +41,7 @@ def run(
     removed: dict[str, int] = {}
     for webhook in Webhook.objects.order_by("webhook_url"):
         kept = timedelta(days=webhook.retention_days if days is None else days)
-        old = _old_logs(webhook, now - kept)
+        old = done(webhook, before=now - kept)
         removed[webhook.webhook_url] = sum(
             _each(old.filter(status=status), dry_run, ends, order=("created_at", "id")) for status in DONE
         )
@@ -64,15 +64,15 @@ def run(
     }
 
 
-def _old_logs(webhook: Webhook, before: datetime) -> QuerySet[WebhookLog]:
-    """Once it is one of DONE, done for good: not to be tried again, and not on its way to a service of ours.
+def done(webhook: Webhook, *, before: datetime) -> QuerySet[WebhookLog]:
+    """What came before that moment and waits for nothing. Once it is one of DONE, done for good: not to be tried again, and not on its way to a service of ours.
 
     The row that holds the bytes of a delivery stays as long as another of its events still waits.
     """
-    done = WebhookLog.objects.filter(webhook=webhook, created_at__lt=before, due_at=None)
+    over = WebhookLog.objects.filter(webhook=webhook, created_at__lt=before, due_at=None)
     on_the_way = Forward.objects.filter(webhook=webhook).exclude(due_at=None).values("log_id")
     waiting = WebhookLog.objects.filter(webhook=webhook).exclude(due_at=None).exclude(part_of=None).values("part_of")
-    return done.exclude(pk__in=on_the_way).exclude(pk__in=waiting)
+    return over.exclude(pk__in=on_the_way).exclude(pk__in=waiting)
 
 
 def _each(

@@ -266,8 +266,10 @@ def _become_duplicates(rows: Sequence[WebhookLog]) -> None:
 
 
 def revive(log_id: UUID, *, now: datetime) -> bool:
-    """Let an event that failed for good run once more, at most once in its life."""
+    """Let an event that failed for good run once more, at most once in its life, and never without what is personal in
+    it."""
     exhausted = WebhookLog.objects.filter(pk=log_id, status=WebhookLog.Status.FAILED, due_at=None, revived_at=None)
+    exhausted = exhausted.filter(personal_dropped_at=None)
     return bool(exhausted.filter(payload__isnull=False).update(due_at=now, revived_at=now, attempts=0))
 
 

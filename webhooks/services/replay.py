@@ -124,7 +124,9 @@ def _original(log: WebhookLog) -> WebhookLog:
     if found.payload is None:
         words = _("There is nothing in it that could be run.")
         raise NotReplayable(f"{words} {found.error_message}".strip())
-    if found.part_of and not WebhookLog.objects.filter(pk=found.part_of).exists():
+    if found.personal_dropped_at:
+        raise NotReplayable(_("What is personal in it was dropped: a replay would do half the work."))
+    if found.part_of and not WebhookLog.objects.filter(pk=found.part_of, personal_dropped_at=None).exists():
         raise NotReplayable(_("The bytes of its delivery have been removed."))
     return found
 
@@ -220,7 +222,8 @@ def _chunk(batch: ReplayBatch, selection: Selection) -> int | None:
     else:
         changes |= {"due_at": None, "status": ReplayBatch.Status.DONE, "finished_at": now}
         changes["skipped"] = max(0, batch.total - batch.queued)
-    whole = set(WebhookLog.objects.filter(pk__in={row.part_of for row in originals}).values_list("pk", flat=True))
+    bytes_of = WebhookLog.objects.filter(pk__in={row.part_of for row in originals}, personal_dropped_at=None)
+    whole = set(bytes_of.values_list("pk", flat=True))
     rows = [
         _copy(original, now=now, due_at=now, asked_by=batch.mandate, batch_id=batch.pk)
         for original in originals

@@ -74,7 +74,7 @@ class Selection:
         not sent by a provider; by id also those, and for a duplicate its original."""
         before = min(before, self.before or before)
         rows: QuerySet[WebhookLog] = WebhookLog.objects.filter(
-            verified=True, payload__isnull=False, created_at__lt=before
+            verified=True, payload__isnull=False, personal_dropped_at=None, created_at__lt=before
         )
         rows = rows.filter(status__in=[self.status] if self.status else [Status.PROCESSED, Status.FAILED])
         if self.scope is not None or self.webhook or self.integration:
