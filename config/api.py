@@ -275,6 +275,11 @@ urlpatterns = [
         f"{BASE}/webhooks/<uuid:webhook_id>/logs/<uuid:log_id>", log_detail.LogView.as_view(), name="api-webhook-log"
     ),
     path(
+        f"{BASE}/webhooks/<uuid:webhook_id>/logs/<uuid:log_id>/reveal",
+        log_detail.RevealView.as_view(),
+        name="api-webhook-log-reveal",
+    ),
+    path(
         f"{BASE}/webhooks/replay", replays.BulkReplayView.as_view(wake=wakeup.replay), name="api-webhook-replay-many"
     ),
     path(f"{BASE}/webhooks/replays/<uuid:batch_id>", replays.BatchView.as_view(), name="api-webhook-replays"),

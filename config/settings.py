@@ -392,7 +392,7 @@ HEALTH_SILENCE_HOURS = env.int("HEALTH_SILENCE_HOURS", 48)
 METRICS_BUFFERED = env.bool("METRICS_BUFFERED", True)
 # Single calls are kept for so long, at least two days; their hourly roll-ups 400 days.
 METRICS_RETENTION_DAYS = env.int("METRICS_RETENTION_DAYS", 30)
-# What is personal in an event is dropped after so many days, at least one; the event itself stays as its receiver says.
+# What is personal in an event is dropped after so many days, at least one; the event stays as its receiver says.
 PERSONAL_RETENTION_DAYS = env.int("PERSONAL_RETENTION_DAYS", 30)
 # Entries of the activity log are kept for so long, at least 30 days.
 ACTIVITY_RETENTION_DAYS = env.int("ACTIVITY_RETENTION_DAYS", 90)

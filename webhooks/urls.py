@@ -7,6 +7,7 @@ urlpatterns = [
     path("", feed.feed, name="feed"),
     path("/logs.csv", feed.csv, name="csv"),
     path("/<uuid:pk>/body", feed.log, name="log"),
+    path("/<uuid:pk>/reveal", feed.reveal, name="reveal"),
     path("/<uuid:pk>/raw", feed.raw, name="raw"),
     path("/replays/<uuid:batch_id>", replays.batch, name="batch"),
     path("/replays/<uuid:batch_id>/cancel", replays.cancel, name="cancel"),

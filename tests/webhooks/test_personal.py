@@ -228,9 +228,7 @@ def test_one_of_many_events_is_not_replayed_without_the_bytes_of_its_delivery(re
 def test_half_an_event_is_not_passed_on(resend, monkeypatch):
     monkeypatch.setenv("WEBHOOK_FORWARD_SECRET", "whsec_" + "a" * 32)
     Webhook.objects.filter(pk=resend.pk).update(forward_url="https://example.com/hook")
-    row = Forward.objects.create(
-        log=log(resend, 31), webhook=resend, url="https://example.com/hook", status="stopped"
-    )
+    row = Forward.objects.create(log=log(resend, 31), webhook=resend, url="https://example.com/hook", status="stopped")
     run()
     forward.resume(resend, actor=ALICE, now=timezone.now())
     row.refresh_from_db()

@@ -43,15 +43,24 @@ def test_what_was_dropped_is_a_marker_that_no_mask_hides() -> None:
     assert mask(dropped, ["people.name"]) == drop(dropped, ["people.name"]) == dropped
 
 
-KYC = {"who": {"name": "Thandïwe O'Neil", "born": 19900101, "nick": "a \"b\" c'd", "lines": "12 Long St\nCape Town", "ok": True}, "id": "e1"}
+KYC = {
+    "who": {
+        "name": "Thandïwe O'Neil",
+        "born": 19900101,
+        "nick": 'a "b" c\'d',
+        "lines": "12 Long St\nCape Town",
+        "ok": True,
+    },
+    "id": "e1",
+}
 
 
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("KeyError: \"Thandïwe O'Neil\"", f'KeyError: "{MASK}"'),
+        ('KeyError: "Thandïwe O\'Neil"', f'KeyError: "{MASK}"'),
         ("JSON: Thand\\u00efwe O'Neil", f"JSON: {MASK}"),
-        (repr({"x": "a \"b\" c'd"}), "{'x': '" + MASK + "'}"),
+        (repr({"x": 'a "b" c\'d'}), "{'x': '" + MASK + "'}"),
         ("born 19900101, True", f"born {MASK}, True"),
         ("at 12 Long St, in Cape Town", f"at {MASK}, in {MASK}"),
         ("at 12 Long St\\nCape Town", f"at {MASK}"),

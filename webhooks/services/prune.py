@@ -65,7 +65,8 @@ def run(
 
 
 def done(webhook: Webhook, *, before: datetime) -> QuerySet[WebhookLog]:
-    """What came before that moment and waits for nothing. Once it is one of DONE, done for good: not to be tried again, and not on its way to a service of ours.
+    """What came before that moment and, if it is one of DONE, is done for good: not to be tried again, and not on its
+    way to a service of ours.
 
     The row that holds the bytes of a delivery stays as long as another of its events still waits.
     """

@@ -7,9 +7,10 @@ from uuid import UUID
 from django.http import HttpResponse, StreamingHttpResponse
 from django.shortcuts import get_object_or_404, render
 from django.utils import timezone
-from django.views.decorators.http import require_GET
+from django.views.decorators.http import require_GET, require_POST
 
-from integrations import pages, permissions, seek
+from integrations import actor, pages, permissions, seek
+from integrations.accounts import fresh
 from integrations.accounts.models import User
 from integrations.api import export
 from integrations.pages import PageRequest
@@ -18,7 +19,7 @@ from webhooks import event as events
 from webhooks import feed as feeds
 from webhooks import sheet
 from webhooks.feed import Filters
-from webhooks.services import backlog, figures
+from webhooks.services import backlog, figures, personal
 
 LATE = timedelta(minutes=1)
 """An event that is due is processed within seconds; after a minute no worker is at it."""
@@ -57,7 +58,28 @@ def log(request: PageRequest, pk: UUID) -> HttpResponse:
 @require_GET
 @pages.requires(Perm.READ)
 def raw(request: PageRequest, pk: UUID) -> HttpResponse:
-    content, kind, name = events.raw(get_object_or_404(feeds.visible(request.user), pk=pk))
+    return _file(events.raw(get_object_or_404(feeds.visible(request.user), pk=pk)))
+
+
+@require_POST
+@pages.requires(Perm.MANAGE)
+@fresh.required(back="webhooks:feed")
+def reveal(request: PageRequest, pk: UUID) -> HttpResponse:
+    """What is personal in one event, told in the activity log before it leaves; `file`: to be taken away."""
+    found = get_object_or_404(feeds.visible(request.user).select_related("forward"), pk=pk)
+    pages.demand(request, Perm.MANAGE, found.webhook.integration)
+    clean, file = None, "file" in request.POST
+    if events.hides(found):
+        personal.tell(found, actor=actor.of(request), how="download" if file else "page")
+        clean = events.revealed
+    if clean and file:
+        return _file(events.raw_revealed(found))
+    context = {"body": events.body(found, request.user, clean), "now": timezone.now()}
+    return pages.render_page(request, "webhooks/log.html", context, fragment="body")
+
+
+def _file(taken: tuple[bytes, str, str]) -> HttpResponse:
+    content, kind, name = taken
     return HttpResponse(content, content_type=kind, headers={"Content-Disposition": f'attachment; filename="{name}"'})
 
 
