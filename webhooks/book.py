@@ -77,26 +77,48 @@ class Book:
 
     # --- Refusals ----------------------------------------------------------------------------------------------------
 
-    def refused_again(self, route: receive.Route, refusal: spec.Refused, *, now: datetime) -> None:
-        """One of too many from one source: counted, not kept."""
-        self.count("refused")
-        self._tally[route.webhook_id, quarantine.hour_of(now)][refusal.reason] += 1
+    async def refused_again(
+        self, route: receive.Route, delivery: spec.Delivery, refusal: spec.Refused, *, now: datetime, caller: Actor
+    ) -> None:
+        """One of too many from one source: counted, not kept; told if it is the first of its reason in this minute."""
+        self._tallied(route, refusal, now)
+        if self._mark(route, refusal, now) not in self._noted:
+            await self._write_down(route, delivery, refusal, now=now, caller=caller, keep=False)
 
     async def refused(
         self, route: receive.Route, delivery: spec.Delivery, refusal: spec.Refused, *, now: datetime, caller: Actor
     ) -> None:
         """Returns once what is to be kept of it is durable: at once for all but the first of an hour or a minute."""
-        self.count("refused")
-        place, minute = (route.webhook_id, quarantine.hour_of(now)), f"{now:%Y%m%d%H%M}"
-        self._tally[place][refusal.reason] += 1
-        mark = (route.webhook_id, refusal.reason, minute)
-        note, keep = mark not in self._noted, self._room.get(place, quarantine.KEPT_PER_HOUR) > 0
-        if not (note or keep):
-            return
-        self._noted = {kept for kept in self._noted if kept[2] == minute} | {mark}
-        self._room = {kept: room for kept, room in self._room.items() if kept[1] == place[1]}
+        place = self._tallied(route, refusal, now)
+        keep = self._room.get(place, quarantine.KEPT_PER_HOUR) > 0
         if keep:
+            self._room = {kept: room for kept, room in self._room.items() if kept[1] == place[1]}
             self._room[place] = self._room.get(place, quarantine.KEPT_PER_HOUR) - 1
+        if keep or self._mark(route, refusal, now) not in self._noted:
+            await self._write_down(route, delivery, refusal, now=now, caller=caller, keep=keep)
+
+    def _tallied(self, route: receive.Route, refusal: spec.Refused, now: datetime) -> quarantine.Place:
+        self.count("refused")
+        place = route.webhook_id, quarantine.hour_of(now)
+        self._tally[place][refusal.reason] += 1
+        return place
+
+    def _mark(self, route: receive.Route, refusal: spec.Refused, now: datetime) -> tuple[UUID, str, str]:
+        return route.webhook_id, refusal.reason, f"{now:%Y%m%d%H%M}"
+
+    async def _write_down(
+        self,
+        route: receive.Route,
+        delivery: spec.Delivery,
+        refusal: spec.Refused,
+        *,
+        now: datetime,
+        caller: Actor,
+        keep: bool,
+    ) -> None:
+        mark = self._mark(route, refusal, now)
+        note = mark not in self._noted
+        self._noted = {kept for kept in self._noted if kept[2] == mark[2]} | {mark}
         one = quarantine.Refused(
             route=route, delivery=delivery, reason=refusal.reason, detail=refusal.detail, at=now, caller=caller,
             keep=keep, note=note,
@@ -107,8 +129,9 @@ class Book:
             self._keeper = asyncio.create_task(self._keep())
         try:
             await pending.done
-        except Exception:
-            self._noted.discard(mark)
+        except BaseException:  # also who waited too long: whether it will be written nobody knows
+            if note:
+                self._noted.discard(mark)
             raise
 
     async def _keep(self) -> None:
@@ -142,7 +165,8 @@ class Book:
             self._clock = None
 
     async def write(self) -> None:
-        """Everything counted so far. What can't be written is lost: figures are no deliveries."""
+        """Everything counted so far. What can't be written is lost, but for what was refused: figures are no
+        deliveries, but an attack's size is to be known."""
         taken = self._writer.take_figures()
         minutes, self._minutes = self._minutes, defaultdict(Counter)
         uses, self._uses = self._uses, {}
@@ -154,14 +178,17 @@ class Book:
             )  # fmt: skip
 
         def chore() -> None:
-            figures.write(process=self._process, minutes=minutes, uses=uses)
             if counts:
                 quarantine.keep([], counts)
+                counts.clear()
+            figures.write(process=self._process, minutes=minutes, uses=uses)
 
         try:
             await self._writer.in_thread(chore)
         except Exception as error:  # noqa: BLE001 - whatever the database raises
             log.warning("The lane's figures could not be written: %s", type(error).__name__)
+            for place, reasons in counts.items():
+                self._tally[place].update(reasons)
 
     async def stop(self) -> None:
         for task in (self._pulse, self._clock):

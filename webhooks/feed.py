@@ -335,7 +335,7 @@ def row_of(log: WebhookLog, scope: Collection[UUID] | None = ()) -> Row:
         first=log.duplicate_of,
         is_test=log.is_test,
         is_replay=log.replay_of is not None,
-        picks=may and log.verified and log.status != Status.PENDING,
+        picks=may and log.verified and log.status != Status.PENDING and log.personal_dropped_at is None,
     )
 
 

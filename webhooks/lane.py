@@ -182,16 +182,15 @@ class Lane:
         Who has failed too often this minute is only counted, and told to wait: 429.
         """
         caller = _caller(scope, delivery.headers)
-        if refusal.reason != UNSET and self._sources.failed(route.webhook_id, caller.ip_address, now):
-            self._book.refused_again(route, refusal, now=now)
-            return Answer(429, headers={"retry-after": str(60 - now.second)})
+        again = refusal.reason != UNSET and self._sources.failed(route.webhook_id, caller.ip_address, now)
+        write_down = self._book.refused_again if again else self._book.refused
         try:
             async with asyncio.timeout(STORE_SECONDS):
-                await self._book.refused(route, delivery, refusal, now=now, caller=caller)
+                await write_down(route, delivery, refusal, now=now, caller=caller)
         except Exception as error:  # noqa: BLE001 - whatever the database raises
             log.error("A refused delivery could not be kept: %s", type(error).__name__)  # noqa: TRY400 - said once
             return Answer(503, headers=NOT_NOW)
-        return Answer(401)
+        return Answer(429, headers={"retry-after": str(60 - now.second)}) if again else Answer(401)
 
     def _is_suspect(self, route: receive.Route, delivery: spec.Delivery, now: datetime, scope: Scope) -> bool:
         if not self._sources:
