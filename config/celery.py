@@ -4,12 +4,22 @@ Broker: Redis by ``REDIS_URL``, else files in ``DATA_DIR/broker`` (no server nee
 """
 
 import os
+import re
 import warnings
 from typing import Any
 
 from celery import Celery
 from celery.platforms import SecurityWarning  # type: ignore[attr-defined]  # missing in celery-types
-from celery.signals import setup_logging, worker_init, worker_process_shutdown, worker_shutdown
+from celery.signals import (
+    before_task_publish,
+    setup_logging,
+    task_postrun,
+    task_prerun,
+    worker_init,
+    worker_process_shutdown,
+    worker_shutdown,
+)
+from structlog.contextvars import bind_contextvars, get_contextvars, unbind_contextvars
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 
@@ -67,6 +77,29 @@ def _transport(url: str, data_dir: Any) -> dict[str, Any]:
 @setup_logging.connect
 def keep_ours(**_: Any) -> None:
     """Celery configures no logging when somebody listens here: Django's stays."""
+
+
+REQUEST_ID = "request_id"
+_SANE_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
+
+
+@before_task_publish.connect
+def carry_the_request_id(headers: dict[str, Any] | None = None, **_: Any) -> None:
+    """Whatever a click sets off bears its id: what the worker logs can be found by it."""
+    if headers is not None and (current := get_contextvars().get(REQUEST_ID)):
+        headers[REQUEST_ID] = current
+
+
+@task_prerun.connect
+def take_the_request_id(task_id: str = "", task: Any = None, **_: Any) -> None:
+    """That of the click, else the task's own: so the lines of one run can be found too."""
+    given = task.request.get(REQUEST_ID) if task is not None else None
+    bind_contextvars(request_id=given if isinstance(given, str) and _SANE_ID.fullmatch(given) else task_id)
+
+
+@task_postrun.connect
+def let_go_of_the_request_id(**_: Any) -> None:
+    unbind_contextvars(REQUEST_ID)
 
 
 @worker_init.connect

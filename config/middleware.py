@@ -9,8 +9,7 @@ from django.conf import settings
 from django.contrib.auth.middleware import LoginRequiredMiddleware as DjangoLoginRequired
 from django.http import HttpRequest, HttpResponseBase
 from django.utils import timezone
-
-from config import logs
+from structlog.contextvars import bound_contextvars
 
 GetResponse = Callable[[HttpRequest], HttpResponseBase]
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
@@ -28,11 +27,8 @@ class RequestIdMiddleware:
         given = request.headers.get("X-Request-ID", "")
         request_id = given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
         request.request_id = request_id  # type: ignore[attr-defined]  # read by `integrations.actor`
-        token = logs.request_id.set(request_id)
-        try:
+        with bound_contextvars(request_id=request_id):
             response = self.get_response(request)
-        finally:
-            logs.request_id.reset(token)
         response.headers["X-Request-ID"] = request_id
         return response
 

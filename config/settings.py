@@ -7,6 +7,7 @@ Two shapes of installation, told apart by ``DATABASE_URL`` alone:
 """
 
 import os
+import sys
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -414,7 +415,7 @@ LOG_LEVEL = env.str("LOG_LEVEL", "INFO")
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {"line": {"()": "config.logs.Line"}},
+    "formatters": {"line": {"()": "config.logs.Line", "readable": DEBUG and sys.stderr.isatty()}},
     "handlers": {
         "console": {"class": "logging.StreamHandler", "formatter": "line"},
         "nowhere": {"class": "logging.NullHandler"},

@@ -5,6 +5,7 @@ import threading
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import ExitStack
+from contextvars import copy_context
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -44,7 +45,9 @@ def at_all(integrations: Sequence[Integration]) -> Iterable[tuple[Integration, S
         return
     webhooks = webhooks_seen(integrations, timezone.now())
     pool = ThreadPoolExecutor(max_workers=min(MOST_THREADS, len(integrations)), thread_name_prefix="check")
-    futures = {pool.submit(_look_in_thread, one, webhooks.get(one.pk)): one for one in integrations}
+    futures = {
+        pool.submit(copy_context().run, _look_in_thread, one, webhooks.get(one.pk)): one for one in integrations
+    }
     wait(futures, timeout=SWEEP_SECONDS)
     pool.shutdown(wait=False, cancel_futures=True)
     for future, integration in futures.items():

@@ -6,6 +6,7 @@ records each call as an `ApiMetric` under its endpoint template.
 """
 
 import ipaddress
+import logging
 import socket
 import ssl
 import time
@@ -26,6 +27,8 @@ from integrations.outbound import AddressRefused, Unreachable
 from integrations.providers.spec import Answer, Limit
 
 __all__ = ["AddressRefused", "Answer", "Rate", "Request", "Sink", "Unreachable", "rate_of", "save", "send"]
+
+log = logging.getLogger(__name__)
 
 USER_AGENT = "circletel-integrations/0.1 (+https://github.com/circletel)"
 MAX_BYTES = 5 * 1024 * 1024
@@ -99,11 +102,18 @@ def send(
     finally:
         if turn is not None:
             limiter.settle(turn)
+        elapsed = int((time.monotonic() - started) * 1000)
+        _log(request, integration, answer, elapsed)
         if integration is not None:
-            elapsed = int((time.monotonic() - started) * 1000)
             error_message = trouble or (judge(answer) if judge is not None and answer is not None else "")
             sink(_metric(request, integration, limit, source, answer, elapsed, error_message))
     return answer
+
+
+def _log(request: Request, integration: Integration | None, answer: Answer | None, elapsed: int) -> None:
+    """One line a call: by the id of the request in it, a click is followed to the provider."""
+    whom, what = integration.slug if integration else "-", answer.status if answer else "no answer"
+    log.info("Called %s: %s %s: %s in %d ms", whom, request.method, request.endpoint, what, elapsed)
 
 
 # --- One exchange ----------------------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from contextvars import Context, copy_context
 
 log = logging.getLogger(__name__)
 
@@ -19,8 +20,10 @@ class Waker:
         self._wanted = threading.Event()
         self._started = threading.Lock()
         self._thread: threading.Thread | None = None
+        self._context = Context()
 
     def wake(self) -> None:
+        self._context = copy_context()  # with the id of the request that wants it
         self._wanted.set()
         if self._thread is None:
             with self._started:
@@ -33,7 +36,7 @@ class Waker:
             self._wanted.wait()
             self._wanted.clear()
             try:
-                self._publish()
+                self._context.run(self._publish)
             except Exception as error:  # noqa: BLE001 - whatever the broker's client raises
                 log.warning("The workers could not be woken (%s); the next sweep will find the events", error)
             time.sleep(self._pause_seconds)  # a message costs a millisecond, and ten a second say as much as a hundred

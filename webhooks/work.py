@@ -3,6 +3,7 @@
 import logging
 import threading
 from collections.abc import Callable, Sequence
+from contextvars import copy_context
 
 from django.db import connection
 from django.utils.translation import gettext as _
@@ -30,7 +31,7 @@ def for_a_moment(work: Work, rows: Sequence[WebhookLog]) -> None:
         finally:
             connection.close()
 
-    thread = threading.Thread(target=run, name="webhook-at-once", daemon=True)
+    thread = threading.Thread(target=copy_context().run, args=(run,), name="webhook-at-once", daemon=True)
     thread.start()
     thread.join(SECONDS)
     for row in rows:

@@ -9,6 +9,7 @@ import logging
 import time
 from collections.abc import Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -68,7 +69,10 @@ def run_due(*, budget_seconds: float = 45.0, only: Alert | None = None) -> Summa
         if not waiting:
             break
         with ThreadPoolExecutor(THREADS, thread_name_prefix="alerts") as threads:
-            tasks = [threads.submit(_run_in_thread, rows, key in hung, ends) for key, rows in waiting.items()]
+            tasks = [
+                threads.submit(copy_context().run, _run_in_thread, rows, key in hung, ends)
+                for key, rows in waiting.items()
+            ]
         for key, task in zip(waiting, tasks, strict=True):
             done, hangs = task.result()
             summary.sent, summary.failed = summary.sent + done.sent, summary.failed + done.failed

@@ -3,6 +3,7 @@
 import logging
 import threading
 from collections.abc import Sequence
+from contextvars import copy_context
 
 from django.db import connection
 from django.utils.translation import gettext as _
@@ -27,7 +28,7 @@ def for_a_moment(alert: Alert) -> list[Delivery]:
         finally:
             connection.close()
 
-    thread = threading.Thread(target=run, name="alert-test", daemon=True)
+    thread = threading.Thread(target=copy_context().run, args=(run,), name="alert-test", daemon=True)
     thread.start()
     thread.join(SECONDS)
     return list(Delivery.objects.filter(alert=alert).order_by("position"))

@@ -1,18 +1,13 @@
 """What providers answer, judged: the parts that every provider's `read` is made of."""
 
-import re
 from collections.abc import Callable
 from http import HTTPStatus
 
 from integrations.providers.payloads import at, json_body, text
 from integrations.providers.spec import Answer, Finding, Json, Reading
+from integrations.redaction import without_keys
 
 OK = Reading("ok")
-
-# Providers like to repeat the key they refuse. A run this long with a digit in it is no word: a key, a token, an id.
-_SECRET_LIKE = re.compile(r"(?=[A-Za-z_-]*\d)[A-Za-z0-9_-]{20,}")
-# And whom it was about: an address, a number that may be a phone's or an identity card's.
-_PERSONAL = re.compile(r"[^\s<>()\"',;:]+@[^\s<>()\"',;:]+|\+?\d{9,15}(?!\d)")
 
 
 def json_of(answer: Answer) -> Json:
@@ -29,7 +24,7 @@ def shown(message: str) -> str:
     """A provider's own words, fit for a page: one line, at most 200 characters, nothing that looks like a key, an
     e-mail address or a long number."""
     line = " ".join("".join(char if char.isprintable() else " " for char in message[:2000]).split())
-    return _PERSONAL.sub("…", _SECRET_LIKE.sub("…", line))[:200]
+    return without_keys(line)[:200]
 
 
 def said(body: Json, *paths: str) -> str:

@@ -12,6 +12,7 @@ import traceback
 from collections import Counter, deque
 from collections.abc import Iterable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextvars import copy_context
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
@@ -103,7 +104,7 @@ def run_due(*, budget_seconds: float = 45.0) -> Summary:
                 if row is None:
                     break
                 busy[row.webhook_id] += 1
-                flying[threads.submit(_send_in_thread, row, summary)] = row.webhook_id
+                flying[threads.submit(copy_context().run, _send_in_thread, row, summary)] = row.webhook_id
             if not flying:
                 break
             for done in wait(flying, return_when=FIRST_COMPLETED).done:
