@@ -10,7 +10,7 @@ import os
 import re
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
@@ -49,10 +49,28 @@ class Line(structlog.stdlib.ProcessorFormatter):
 
     def format(self, record: logging.LogRecord) -> str:
         try:
-            return super().format(record)
+            return super().format(_without_content(record))
         except Exception as error:  # noqa: BLE001 - the library would print the arguments, plain
             said = f"A line could not be written ({type(error).__name__})"
             return _as_json(None, "", _neutralise(None, "", {**_head(record), "message": said}))
+
+
+def _without_content(record: logging.LogRecord) -> logging.LogRecord:
+    """Objects and bytes among its arguments are what somebody sent, or what was read of it: their type is told."""
+    if not record.args:
+        return record
+    if isinstance(record.args, Mapping) and "%(" not in str(record.msg):
+        args: Any = (f"<{type(record.args).__name__}>",)
+    elif isinstance(record.args, Mapping):
+        args = {name: _argument(value) for name, value in record.args.items()}
+    else:
+        args = tuple(_argument(value) for value in record.args)
+    return logging.makeLogRecord({**record.__dict__, "args": args})
+
+
+def _argument(value: object) -> object:
+    content = isinstance(value, Mapping | bytes | bytearray | memoryview | list | tuple | set | frozenset)
+    return f"<{type(value).__name__}>" if content else value
 
 
 def _head(record: logging.LogRecord) -> EventDict:

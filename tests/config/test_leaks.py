@@ -100,8 +100,9 @@ def lived(sandbox, registry, caplog, monkeypatch, alice):
 
 def test_logs_and_messages_to_workers_hold_none(lived, caplog):
     secrets, messages = lived
-    written = [logs.Line().format(record) for record in caplog.get_records("setup")]
-    assert any("v1.t1." in line for line in written)  # the statements, with what is sealed
+    records = caplog.get_records("setup")
+    assert any("v1.t1." in record.getMessage() for record in records)  # the statements, with what is sealed
+    written = [logs.Line().format(record) for record in records]
     assert messages
     for text in (*written, *messages):
         look_into(secrets, text)

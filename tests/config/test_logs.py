@@ -43,7 +43,7 @@ def written(row: logging.LogRecord) -> dict[str, Any]:
 def raised(error: BaseException) -> Any:
     try:
         raise error
-    except BaseException:
+    except type(error):
         return sys.exc_info()
 
 
@@ -165,6 +165,19 @@ def test_what_is_called_a_payload_or_a_secret_is_left_out(name):
     assert (told[name], told["deep"]) == (logs.LEFT_OUT, {name: logs.LEFT_OUT})
 
 
+@pytest.mark.parametrize(
+    ("message", "args", "told"),
+    [
+        ("could not do %s", ({"name": "canary"},), "could not do <dict>"),
+        ("%s of %s", ([{"name": "canary"}], b"canary"), "<list> of <bytes>"),
+        ("%(name)s of %(all)s", ({"name": "three", "all": {"x": "canary"}},), "three of <dict>"),
+        ("100 %% of %d", (3,), "100 % of 3"),
+    ],
+)
+def test_an_object_among_the_arguments_is_no_words(message, args, told):
+    assert written(logging.LogRecord("a", logging.INFO, __file__, 1, message, args, None))["message"] == told
+
+
 def test_of_an_object_the_type_is_told(rf):
     told = written(record("x", request=rf.get("/x?code=canary"), number=3, rate=0.5, yes=True, none=None))
     assert told["request"] == "<WSGIRequest>"
@@ -245,7 +258,7 @@ def test_who_asks_structlog_for_a_logger_writes_the_same_way(caplog):
         try:
             raise ValueError(FORGED)
         except ValueError:
-            structlog.get_logger("a.logger").exception("it broke", token="canary")  # noqa: S106 - a canary
+            structlog.get_logger("a.logger").exception("it broke", token="canary")
         told = written(caplog.records[-1])
     assert (told["message"], told["token"], told["request_id"]) == ("it broke", logs.LEFT_OUT, "req-12345678")
     assert told["traceback"].split("\n")[-1].startswith("ValueError: ")
