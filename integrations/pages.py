@@ -30,8 +30,6 @@ ACTION_RATE = "60/min"
 RETURN_TO = (
     "overview", "detail", "incident", "apis:index", "apis:maintenance", "webhooks:feed", "webhooks:log",
     "webhooks:receiver", "webhooks:batch", "oauth:tokens", "oauth:story", "alerts:index", "cron:index", "cron:job",
-    "overview", "detail", "incident", "apis:index", "apis:maintenance", "webhooks:feed", "webhooks:log",
-    "webhooks:receiver", "webhooks:batch", "oauth:tokens", "oauth:story", "alerts:index", "cron:index", "cron:job",
     "retry-queue", "account", "account-tokens", "people:index", "people:person",
 )  # fmt: skip
 """Pages with buttons: a person without scripts is sent back to where theirs was."""
