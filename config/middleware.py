@@ -7,13 +7,14 @@ from contextlib import suppress
 
 from django.conf import settings
 from django.contrib.auth.middleware import LoginRequiredMiddleware as DjangoLoginRequired
-from django.http import HttpRequest, HttpResponseBase
+from django.http import HttpRequest, HttpResponseBase, HttpResponseNotAllowed
 from django.utils import timezone
 from structlog.contextvars import bound_contextvars
 
 GetResponse = Callable[[HttpRequest], HttpResponseBase]
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
 
+PAGE_METHODS = ("GET", "HEAD", "POST")
 PERMISSIONS_POLICY = "camera=(), microphone=(), geolocation=(), payment=(), usb=(), interest-cohort=()"
 
 
@@ -44,6 +45,18 @@ class PrivateByDefaultMiddleware:
         response.headers.setdefault("Cache-Control", "no-store")
         response.headers.setdefault("Permissions-Policy", PERMISSIONS_POLICY)
         return response
+
+
+class PageMethodsMiddleware:
+    """Pages know GET, HEAD and POST, whatever a library would make of others. Of the API each route says its own."""
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        if request.method in PAGE_METHODS or request.path.startswith("/api/"):
+            return self.get_response(request)
+        return HttpResponseNotAllowed(PAGE_METHODS)
 
 
 class TimeZoneMiddleware:

@@ -93,6 +93,7 @@ MIDDLEWARE = [
     "csp.middleware.CSPMiddleware",
     "config.middleware.RequestIdMiddleware",
     "config.middleware.PrivateByDefaultMiddleware",
+    "config.middleware.PageMethodsMiddleware",
     "config.closed.MaintenanceMiddleware",
     "django.middleware.gzip.GZipMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",

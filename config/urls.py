@@ -14,6 +14,8 @@ from integrations.api import problems
 class Schema(SpectacularAPIView):
     """The document of the one version there is. `?version=` would otherwise end up in a header."""
 
+    http_method_names = ["get", "head"]
+
     def _get_version_parameter(self, request: Request) -> None:
         return None
 

@@ -31,6 +31,7 @@ _VERDICTS: dict[str, tuple[str, str]] = {
 """How a check is answered: the toast's tone and its words."""
 
 
+@require_safe
 def home(request: HttpRequest) -> HttpResponse:
     return redirect("overview")
 

@@ -1,10 +1,17 @@
-"""Every route × every kind of caller. A route that isn't in the table fails the first test."""
+"""Every route × every method × every kind of caller. A route that isn't in the table fails the first test."""
 
+import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import timedelta
+from itertools import product
+from typing import Any
 
 import pytest
+from django.conf import settings
+from django.db import transaction
+from django.http import HttpResponseBase
 from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver
 from django.utils import timezone
@@ -13,17 +20,39 @@ from guardian.shortcuts import assign_perm
 from config import probes, wakeup
 from healthchecks.models import Incident, Maintenance
 from integrations import http, ids
-from integrations.accounts.models import User
+from integrations.accounts import fresh
+from integrations.accounts.models import ApiToken, User
 from integrations.cron.models import CronJob, CronRun
+from integrations.models import Integration
+from tests.matrix import (
+    ANYBODY,
+    CALLERS,
+    ELSEWHERE,
+    HERE,
+    HIDDEN,
+    LET_IN,
+    MANAGE,
+    MEANING,
+    METHODS,
+    NO_SUCH,
+    OWN_SECRET,
+    READ,
+    REFRESH,
+    REFUSED,
+    REPLAY,
+    ROLES,
+    SIGNED_IN,
+    STRANGER,
+    TRIGGER,
+    UNPROVED,
+    Caller,
+    expected,
+)  # fmt: skip
 from webhooks.models import Forward, Refusal, ReplayBatch, Webhook, WebhookLog
 
 pytestmark = pytest.mark.django_db
 
-ANYBODY = "anybody"
-SIGNED_IN = "signed in"
-READ, MANAGE, REFRESH, REPLAY, TRIGGER = "read", "manage", "refresh", "replay", "trigger"
 SUPERUSER = "superuser"
-OWN_SECRET = "who has CRON_SECRET"  # whoever is signed in: tests/api/test_cron.py
 
 API = "api/admin/integrations"
 # route → {method: who}. {slug}, {webhook} and {log} are filled in with things that exist.
@@ -32,9 +61,7 @@ TABLE: dict[str, dict[str, str]] = {
     "brand.css": {"GET": ANYBODY},
     "healthz": {"GET": ANYBODY},
     "readyz": {"GET": ANYBODY},
-    "metrics": {
-        "GET": ANYBODY
-    },  # who has no METRICS_TOKEN learns only that there is none: tests/config/test_metrics.py
+    "metrics": {"GET": OWN_SECRET},
     "api/cron/integrations-health-check": {"GET": OWN_SECRET, "POST": OWN_SECRET},
     "api/cron/cleanup-webhook-logs": {"GET": OWN_SECRET, "POST": OWN_SECRET},
     "accounts/login/": {"GET": ANYBODY, "POST": ANYBODY},
@@ -199,20 +226,14 @@ TABLE: dict[str, dict[str, str]] = {
     f"{API}/<slug:slug>": {"GET": READ, "PATCH": MANAGE},
     f"{API}/<slug:slug>/health": {"POST": MANAGE},
 }
-ROLES = {
-    "Super Admin": {SIGNED_IN, READ, MANAGE, REFRESH, REPLAY, TRIGGER},
-    "System Admin": {SIGNED_IN, READ, MANAGE, REFRESH, REPLAY, TRIGGER},
-    "IT Manager": {SIGNED_IN, READ, REFRESH, REPLAY},
-    "Operations Manager": {SIGNED_IN, READ},
-    "Support Agent": {SIGNED_IN},
+DANGEROUS = {
+    ("admin/integrations/oauth/<slug:slug>/revoke", "POST"),
+    ("admin/integrations/webhooks/replays", "GET"),
+    ("admin/integrations/webhooks/replays", "POST"),
+    (f"{API}/oauth/<slug:slug>/revoke", "DELETE"),
+    (f"{API}/webhooks/replay", "POST"),
 }
-CELLS = [
-    (route, method, needed)
-    for route, methods in TABLE.items()
-    for method, needed in methods.items()
-    if needed != OWN_SECRET
-]
-REFUSED = {401, 403}
+"""What wants a fresh login besides: all callers that hold no fresh one are asked for it here, and nowhere else."""
 
 
 DOORS_OF_THEIR_OWN = {
@@ -253,6 +274,10 @@ def test_every_route_declares_its_permission():
     assert silent == DOORS_OF_THEIR_OWN
 
 
+def test_what_wants_a_fresh_login_is_in_the_table():
+    assert {method for route, method in DANGEROUS if method not in TABLE[route]} == set()
+
+
 @pytest.fixture(autouse=True)
 def nobody_is_called(monkeypatch, settings):
     """Checks must decide about access here, not about providers."""
@@ -263,10 +288,16 @@ def nobody_is_called(monkeypatch, settings):
     monkeypatch.setattr(http, "send", no_answer)
     monkeypatch.setattr(wakeup, "_send", lambda *args: None)
     monkeypatch.setattr(probes, "_beat", lambda: True)
+    settings.CRON_SECRET = settings.METRICS_TOKEN = "nobody-here-has-it-0123456789"
 
 
-def ask(client: Client, route: str, method: str) -> int:
-    webhook = Webhook.objects.get(webhook_url="/api/webhooks/resend")
+# --- What the routes are about ---------------------------------------------------------------------------------------
+
+
+def address() -> Callable[[str], str]:
+    """Makes one thing of each kind, all of them of the integration HERE; returns what fills a route in with them."""
+    webhook = Webhook.objects.get(webhook_url="/api/webhooks/zoho/crm")
+    assert webhook.integration.slug == HERE
     log = WebhookLog.objects.get_or_create(webhook=webhook, body=b"{}", headers={}, idempotency_key="k")[0]
     batch = ReplayBatch.objects.get_or_create(selection={"scope": [str(webhook.pk)]}, total=1)[0]
     forward = Forward.objects.get_or_create(log=log, webhook=webhook, url="https://example.com")[0]
@@ -286,7 +317,7 @@ def ask(client: Client, route: str, method: str) -> int:
     there = {
         "uuid:incident_id": incident.pk,
         "uuid:maintenance_id": work.pk,
-        "slug:slug": "resend",
+        "slug:slug": HERE,
         "uuid:webhook_id": webhook.pk,
         "uuid:pk": log.pk,
         "uuid:log_id": log.pk,
@@ -299,59 +330,127 @@ def ask(client: Client, route: str, method: str) -> int:
         "str:name": job.job_name,
         "uuid:person_id": User.objects.get_or_create(username="somebody", email="somebody@example.com")[0].pk,
     }
-    if route.startswith("admin/integrations/incidents/"):
-        there["uuid:pk"] = incident.pk
-    path = "/" + re.sub("<([^>]+)>", lambda part: str(there[part[1]]), route)
-    response = client.generic(method, path, b"{}" if method == "PATCH" else b"", content_type="application/json")
-    if response.status_code == 302 and response.headers["Location"].startswith("/accounts/login/?next="):
-        return 401  # a page's way of saying it
-    return response.status_code
+
+    def of(route: str) -> str:
+        mine = {"uuid:pk": incident.pk} if route.startswith("admin/integrations/incidents/") else {}
+        return "/" + re.sub("<([^>]+)>", lambda part: str((there | mine)[part[1]]), route)
+
+    return of
 
 
-@pytest.mark.parametrize(("route", "method", "needed"), CELLS)
-def test_nobody_signed_in(client, route, method, needed):
-    status = ask(client, route, method)
-    assert (status in REFUSED) == (needed != ANYBODY), status
+def send(client: Client, path: str, method: str, **headers: str) -> HttpResponseBase:
+    body = b"{}" if method == "PATCH" else b""
+    return client.generic(method, path, body, content_type="application/json", headers=headers)
 
 
-@pytest.mark.parametrize("role", ROLES)
-@pytest.mark.parametrize(("route", "method", "needed"), CELLS)
-def test_each_role(client, person, role, route, method, needed):
-    client.force_login(person("dana", role=role))
-    status = ask(client, route, method)
-    allowed = needed == ANYBODY or needed in ROLES[role]
-    assert (status not in REFUSED) == allowed, status
-    assert status < 500
+def ask(client: Client, route: str, method: str) -> int:
+    return send(client, address()(route), method).status_code
 
 
-@pytest.mark.parametrize(("route", "method", "needed"), CELLS)
-def test_a_disabled_super_admin_is_nobody(client, person, route, method, needed):
-    user = person("dana", role="Super Admin")
-    client.force_login(user)
-    user.is_active = False
-    user.save()
-    assert (ask(client, route, method) in REFUSED) == (needed != ANYBODY)
+# --- Every cell ------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("route", "method", "needed"), CELLS)
-def test_a_grant_to_read_one_integration(client, charlie, registry, route, method, needed):
-    assign_perm("integrations.read", charlie, registry["resend"])
-    client.force_login(charlie)
-    status = ask(client, route, method)
-    assert (status not in REFUSED) == (needed not in (MANAGE, REFRESH, REPLAY, TRIGGER)), status
+class Door:
+    """Knocks as any of the callers: each has their session or token already."""
+
+    def __init__(self, person: Callable[..., User]) -> None:
+        self._client = Client()
+        self._headers: dict[str, dict[str, str]] = {}
+        chief, off = person("chief", role="Super Admin"), person("off", role="Super Admin")
+        one, other = person("one"), person("other")
+        assign_perm("integrations.read", one, Integration.objects.get(slug=HERE))
+        for perm in ("read", "manage"):
+            assign_perm(f"integrations.{perm}", other, Integration.objects.get(slug=ELSEWHERE))
+        people = {role: person(role.replace(" ", "-"), role=role) for role in ROLES} | {
+            "disabled Super Admin": off, "superuser": person("root", is_superuser=True),
+            "Super Admin, signed in an hour ago": chief, "may read one integration": one,
+            "may read and manage another one": other,
+        }  # fmt: skip
+        for name, user in people.items():
+            self._sign_in(name, user, hours_ago=1 if name.endswith("an hour ago") else 0)
+        now = timezone.now()
+        self._hand_out("Super Admin's token", chief)
+        self._hand_out("the same, scope dangerous", chief, scopes=["dangerous"])
+        self._hand_out("the same, scope read", chief, scopes=["integrations:read"])
+        self._hand_out("the same, confined to another integration", chief, only_on=[ELSEWHERE])
+        self._hand_out("expired token", chief, expires_at=now - timedelta(seconds=1))
+        self._hand_out("revoked token", chief).revoked_at = now
+        self._hand_out("token of a disabled user", off)
+        ApiToken.objects.filter(name="revoked token").update(revoked_at=now)
+        User.objects.filter(pk=off.pk).update(is_active=False)
+        assert {caller.name for caller in CALLERS} == {"nobody", *self._headers}
+
+    def _sign_in(self, name: str, user: User, *, hours_ago: int) -> None:
+        client = Client()
+        client.force_login(user)
+        if hours_ago:
+            session = client.session
+            session[fresh.PROVED] -= hours_ago * 3600
+            session.save()
+        key = client.cookies[settings.SESSION_COOKIE_NAME].value
+        self._headers[name] = {"Cookie": f"{settings.SESSION_COOKIE_NAME}={key}"}
+
+    def _hand_out(self, name: str, user: User, **how: Any) -> ApiToken:
+        row, token = ApiToken.issue(user=user, name=name, **{"scopes": [], "expires_at": None} | how)
+        self._headers[name] = {"Authorization": f"Bearer {token}"}
+        return row
+
+    def told(self, caller: Caller, path: str, method: str) -> str:
+        """What the answer says, in the matrix's letters; whatever it did is undone."""
+        self._client.cookies.clear()
+        with undone():
+            answer = send(self._client, path, method, **self._headers.get(caller.name, {}))
+        return letter(answer)
 
 
-@pytest.mark.parametrize(("route", "method", "needed"), CELLS)
-def test_a_grant_to_manage_another_integration_opens_nothing_here(client, charlie, registry, route, method, needed):
-    assign_perm("integrations.manage", charlie, registry["netcash"])
-    client.force_login(charlie)
-    status = ask(client, route, method)
-    # Open to who may manage anything: one checks just that, the others ask which it is about.
-    mine = ("admin/integrations/check", f"{API}/maintenance", f"{API}/cron")
-    forms = ("admin/integrations/cron/add", "admin/integrations/apis/maintenance/declare")
-    open_to_any = route in forms or (route in mine and method == "POST")
-    if needed in (READ, MANAGE, REFRESH, REPLAY, TRIGGER) and not open_to_any:
-        assert status in {403, 404}
+@contextmanager
+def undone() -> Iterator[None]:
+    point = transaction.savepoint()
+    try:
+        yield
+    finally:
+        transaction.savepoint_rollback(point)
+
+
+def letter(answer: HttpResponseBase) -> str:
+    where = answer.headers.get("Location", "") if answer.status_code == 302 else ""
+    if answer.status_code == 401 or where.startswith("/accounts/login/?next="):
+        return STRANGER
+    if where.startswith("/accounts/prove/?next="):
+        return UNPROVED
+    if answer.status_code == 403:
+        code = json.loads(answer.content or "{}").get("code") if "json" in answer.headers["Content-Type"] else ""
+        return UNPROVED if code == "fresh_login_required" else REFUSED
+    if answer.status_code >= 500:
+        return f"HTTP {answer.status_code}"
+    return {404: HIDDEN, 405: NO_SUCH}.get(answer.status_code, LET_IN)
+
+
+@pytest.mark.parametrize("route", TABLE)
+def test_every_caller_is_told_what_the_table_says_whatever_the_method(person, registry, route):
+    door, path, wrong = Door(person), address()(route), []
+    for caller, method in product(CALLERS, METHODS):
+        right = expected(route, TABLE[route], method, caller, dangerous=(route, method) in DANGEROUS)
+        told = door.told(caller, path, method)
+        if told not in right:
+            wrong.append(f"{caller.name}: {method} → {told}, not {' or '.join(right)}")
+    assert wrong == []
+
+
+def test_the_matrix_has_every_kind_of_answer():
+    cells = [
+        expected(route, methods, method, caller, dangerous=(route, method) in DANGEROUS)
+        for (route, methods), method, caller in product(TABLE.items(), METHODS, CALLERS)
+    ]
+    assert len(cells) == len(TABLE) * 7 * 18
+    assert set().union(*cells) == set(MEANING)
+
+
+@pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "PROPFIND"])
+@pytest.mark.parametrize("path", ["/accounts/login/", "/django-admin/", "/nothing", "/static/nothing.css"])
+def test_a_page_knows_no_method_but_get_head_and_post(client, method, path):
+    answer = client.generic(method, path)
+    assert (answer.status_code, answer.headers["Allow"]) == (405, "GET, HEAD, POST")
 
 
 @pytest.mark.parametrize(
