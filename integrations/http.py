@@ -63,6 +63,8 @@ class Request:
 
 Sink = Callable[[ApiMetric], None]
 
+_NO_URL = (requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema, requests.exceptions.MissingSchema)
+
 
 def save(metric: ApiMetric) -> None:
     """Record it; whoever called doesn't wait for the database (`integrations/metrics.py`)."""
@@ -121,12 +123,12 @@ def _log(request: Request, integration: Integration | None, answer: Answer | Non
 
 def _exchange(request: Request, started: float, networks: tuple[outbound.IPNetwork, ...]) -> Answer:
     try:
-        netloc = urlsplit(request.url).netloc
+        urlsplit(request.url)
     except ValueError as error:
         raise Unreachable(
             f"This is not an address that can be called: {error}.", permanent=True, maybe_sent=False
         ) from error
-    with outbound.deadline(request.timeout_s, networks, netloc) as expired:
+    with outbound.deadline(request.timeout_s, networks) as expired:
         try:
             with outbound.session.send(
                 _prepared(request),
@@ -169,13 +171,14 @@ def _read(response: requests.Response, max_bytes: int) -> bytes:
 
 
 def _explained(error: Exception, expired: bool, request: Request) -> Unreachable:
-    host = urlsplit(request.url).hostname or request.url
+    host = urlsplit(request.url).hostname or ""
     causes = list(_causes(error))
     refusal = next((cause for cause in causes if isinstance(cause, Unreachable)), None)
     if refusal:
         return refusal
-    if isinstance(error, requests.exceptions.InvalidURL | requests.exceptions.InvalidSchema):
-        return Unreachable(f"{request.url[:100]} is not a URL that can be called.", permanent=True, maybe_sent=False)
+    if isinstance(error, _NO_URL):  # not shown whole: it may hold a password or a key
+        words = f"This is no URL that can be called: it wants http or https, and a host. {host[:100]}".strip()
+        return Unreachable(words, permanent=True, maybe_sent=False)
     if expired or isinstance(error, requests.Timeout) or any(isinstance(c, TimeoutError) for c in causes):
         words = f"{host} gave no complete answer within {request.timeout_s:g} s."
         return Unreachable(words, maybe_sent=outbound.sent())

@@ -66,7 +66,6 @@ class _Call(threading.local):
 
     def __init__(self) -> None:
         self.networks: tuple[IPNetwork, ...] = ()
-        self.netloc = ""
         self.sockets: list[socket.socket] = []
         self.expired = threading.Event()
         self.sent = False
@@ -82,7 +81,7 @@ _call = _Call()
 
 
 @contextmanager
-def deadline(seconds: float, networks: tuple[IPNetwork, ...], netloc: str) -> Iterator[threading.Event]:
+def deadline(seconds: float, networks: tuple[IPNetwork, ...]) -> Iterator[threading.Event]:
     """Cut this thread's sockets when `seconds` are over: read timeouts alone start anew with every byte.
 
     Yields an event that tells afterwards whether it came to that.
@@ -96,7 +95,7 @@ def deadline(seconds: float, networks: tuple[IPNetwork, ...], netloc: str) -> It
             with suppress(OSError):
                 sock.shutdown(socket.SHUT_RDWR)
 
-    _call.networks, _call.netloc, _call.sockets, _call.expired, _call.sent = networks, netloc, sockets, expired, False
+    _call.networks, _call.sockets, _call.expired, _call.sent = networks, sockets, expired, False
     timer = threading.Timer(seconds, cut)
     timer.daemon = True
     timer.start()
@@ -104,7 +103,7 @@ def deadline(seconds: float, networks: tuple[IPNetwork, ...], netloc: str) -> It
         yield expired
     finally:
         timer.cancel()
-        _call.networks, _call.netloc, _call.sockets, _call.expired = (), "", [], threading.Event()
+        _call.networks, _call.sockets, _call.expired = (), [], threading.Event()
 
 
 def sent() -> bool:
@@ -118,7 +117,7 @@ def sent() -> bool:
 def is_public(address: IPAddress) -> bool:
     """Whether `address` belongs to the public internet, looking into the IPv4 address that an IPv6 one may carry."""
     if isinstance(address, ipaddress.IPv6Address):
-        inner = address.ipv4_mapped or address.sixtofour or (address.teredo[1] if address.teredo else None)
+        inner = address.ipv4_mapped or address.sixtofour
         if address in _NAT64:
             inner = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
         if inner is not None:
@@ -130,23 +129,28 @@ def is_public(address: IPAddress) -> bool:
     return address.is_global and not address.is_multicast and not address.is_reserved
 
 
-def _check(address: str) -> None:
+def _check(address: str, host: str, port: int) -> None:
+    """`host` and `port` are what is connected to, not what a URL looks like."""
     ip = ipaddress.ip_address(address.partition("%")[0])
     if is_public(ip) or settings.OUTBOUND_ALLOW_PRIVATE or any(ip in net for net in _call.networks):
         return
-    if settings.SANDBOX_URL and _call.netloc == urlsplit(settings.SANDBOX_URL).netloc:
+    if settings.SANDBOX_URL and (host, port) == _sandbox():
         return
     raise AddressRefused(
-        f"{_call.netloc} resolves to {ip}, which is not a public address: only those are called.",
-        permanent=True,
+        f"{host} resolves to {ip}, which is not a public address: only those are called.", permanent=True
     )
+
+
+def _sandbox() -> tuple[str | None, int]:
+    its = urlsplit(settings.SANDBOX_URL)
+    return its.hostname, its.port or (443 if its.scheme == "https" else 80)
 
 
 def _connect(host: str, port: int, timeout: float | None) -> socket.socket:
     """Resolve, check every address, and connect to one that was checked: a name can't change in between."""
     found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     for *_, where in found:
-        _check(str(where[0]))
+        _check(str(where[0]), host, port)
     last: OSError = OSError("no address")
     for family, kind, protocol, _, where in found:
         sock = socket.socket(family, kind, protocol)
@@ -186,7 +190,7 @@ class _Guarded:
         if self.sock is None:
             self.connect()  # type: ignore[attr-defined]  # provided by the class this is mixed into
         else:  # kept alive from a call that may have been allowed more than this one is
-            _check(str(self.sock.getpeername()[0]))
+            _check(str(self.sock.getpeername()[0]), self.host.strip("[]"), self.port)
         _call.hold(self.sock)
         _call.sent = True
         super().request(*args, **kwargs)  # type: ignore[misc]  # likewise

@@ -1,6 +1,8 @@
 """What the import linter can't say: read from the source itself."""
 
 import ast
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -83,3 +85,19 @@ def test_every_ignored_warning_carries_its_code():
                 assert "# type: ignore[" in line, f"{named(path)}:{number}"
             if "# noqa" in line:
                 assert "# noqa: " in line, f"{named(path)}:{number}"
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import urllib.request", "from http.client import HTTPSConnection", "from socket import create_connection",
+        "import socket\n\nsocket.socket().connect()", "import smtplib\n\nsmtplib.SMTP('mail')", "import ftplib",
+        "import asyncio\n\nasyncio.open_connection('x', 1)",
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("app", APPS)
+def test_there_is_no_other_door_out(app, code):
+    """Of the standard library; that packages are told too is import-linter's contract "One door out"."""
+    ruff = [sys.executable, "-m", "ruff", "check", "--quiet", "--select", "TID251", "--stdin-filename", f"{app}/x.py"]
+    done = subprocess.run([*ruff, "-"], input=code, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.returncode, "TID251" in done.stdout) == (1, True), done.stderr
