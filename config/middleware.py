@@ -11,11 +11,12 @@ from django.http import HttpRequest, HttpResponseBase, HttpResponseNotAllowed
 from django.utils import timezone
 from structlog.contextvars import bound_contextvars
 
+from integrations import headers
+
 GetResponse = Callable[[HttpRequest], HttpResponseBase]
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
 
 PAGE_METHODS = ("GET", "HEAD", "POST")
-PERMISSIONS_POLICY = "camera=(), microphone=(), geolocation=(), payment=(), usb=(), interest-cohort=()"
 
 
 class RequestIdMiddleware:
@@ -43,7 +44,8 @@ class PrivateByDefaultMiddleware:
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         response = self.get_response(request)
         response.headers.setdefault("Cache-Control", "no-store")
-        response.headers.setdefault("Permissions-Policy", PERMISSIONS_POLICY)
+        for name, value in headers.always().items():
+            response.headers.setdefault(name, value)
         return response
 
 

@@ -57,7 +57,7 @@ def static_files_are_looked_for_once() -> Iterator[None]:
     look, found = ServeStaticMiddleware.add_files_from_finders, dict[Any, dict[str, Any]]()
 
     def once(self: ServeStaticMiddleware) -> None:
-        where = (settings.STATIC_URL, *settings.STATICFILES_DIRS)
+        where = (settings.STATIC_URL, settings.SECURE_HSTS_SECONDS, *settings.STATICFILES_DIRS)
         if where not in found:
             look(self)
             found[where] = dict(self.files)

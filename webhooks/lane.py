@@ -19,6 +19,7 @@ from django.conf import settings
 from django.db import DatabaseError, InterfaceError, connection
 from django.utils import timezone
 
+from integrations import headers as common
 from integrations.actor import Actor, client_ip
 from integrations.providers import spec
 from webhooks.book import Book
@@ -56,7 +57,7 @@ class Answer(Exception):
     """What the sender gets. An empty body tells nothing: all refusals look the same."""
 
     def __init__(
-        self, status: int, body: Mapping[str, Any] | None = None, headers: Mapping[str, str] | None = None
+        self, status: int, body: Mapping[str, Any] | None = None, headers: dict[str, str] | None = None
     ) -> None:
         super().__init__(status)
         self.status = status
@@ -278,16 +279,19 @@ def _caller(scope: Scope, headers: Mapping[str, str]) -> Actor:
 _ALWAYS = [
     (b"cache-control", b"no-store"),
     (b"x-content-type-options", b"nosniff"),
-    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+    (b"x-frame-options", b"DENY"),
+    (b"content-security-policy", common.NOTHING.encode()),
     (b"referrer-policy", b"same-origin"),
+    (b"cross-origin-opener-policy", b"same-origin"),
 ]
 _JSON = (b"content-type", b"application/json")
 
 
 async def _respond(send: Send, answer: Answer) -> None:
-    headers = [(b"content-length", b"%d" % len(answer.body)), *_ALWAYS]
+    told = [(b"content-length", b"%d" % len(answer.body)), *_ALWAYS]
     if answer.body:
-        headers.append(_JSON)
-    headers += [(name.encode(), value.encode()) for name, value in answer.headers.items()]
-    await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+        told.append(_JSON)
+    own = common.always() | answer.headers
+    told += [(name.lower().encode(), value.encode()) for name, value in own.items()]
+    await send({"type": "http.response.start", "status": answer.status, "headers": told})
     await send({"type": "http.response.body", "body": answer.body})

@@ -24,6 +24,7 @@ from integrations.accounts import fresh
 from integrations.accounts.models import ApiToken, User
 from integrations.cron.models import CronJob, CronRun
 from integrations.models import Integration
+from tests.headers import amiss
 from tests.matrix import (
     ANYBODY,
     CALLERS,
@@ -395,12 +396,12 @@ class Door:
         self._headers[name] = {"Authorization": f"Bearer {token}"}
         return row
 
-    def told(self, caller: Caller, path: str, method: str) -> str:
-        """What the answer says, in the matrix's letters; whatever it did is undone."""
+    def told(self, caller: Caller, path: str, method: str) -> tuple[str, list[str]]:
+        """What the answer says, in the matrix's letters, and what is amiss with its headers; what it did is undone."""
         self._client.cookies.clear()
         with undone():
             answer = send(self._client, path, method, **self._headers.get(caller.name, {}))
-        return letter(answer)
+        return letter(answer), amiss(answer, public="public" in answer.headers["Cache-Control"])
 
 
 @contextmanager
@@ -431,9 +432,9 @@ def test_every_caller_is_told_what_the_table_says_whatever_the_method(person, re
     door, path, wrong = Door(person), address()(route), []
     for caller, method in product(CALLERS, METHODS):
         right = expected(route, TABLE[route], method, caller, dangerous=(route, method) in DANGEROUS)
-        told = door.told(caller, path, method)
-        if told not in right:
-            wrong.append(f"{caller.name}: {method} → {told}, not {' or '.join(right)}")
+        told, unguarded = door.told(caller, path, method)
+        if told not in right or unguarded:
+            wrong.append(f"{caller.name}: {method} → {told}, not {' or '.join(right)} {unguarded or ''}")
     assert wrong == []
 
 

@@ -20,6 +20,7 @@ from integrations import http, ids
 from integrations.models import Activity
 from integrations.providers import samples, spec
 from integrations.providers.signatures import desk_signer
+from tests.headers import told_amiss
 from tests.webhooks.conftest import SECRETS, raw, signed
 from tests.webhooks.sender import RESEND, Sender
 from webhooks import book, insert, lane, writer
@@ -49,6 +50,32 @@ def test_a_genuine_delivery_is_answered_after_it_is_durable(sender):
     assert got.headers["cache-control"] == "no-store"
     sender.run(sender.lane._writer.drain())  # the workers are woken after the answer, not before it
     assert sender.wakes == 1
+
+
+@pytest.mark.parametrize("https", [False, True])
+@pytest.mark.parametrize(
+    ("status", "how"),
+    [
+        (200, {}),
+        (401, {"delivery": spec.Delivery(body=b"{}", headers={})}),
+        (404, {"path": "/api/webhooks/nobody"}),
+        (405, {"method": "PUT"}),
+        (413, {"delivery": spec.Delivery(body=b"x" * 1_048_577, headers={})}),
+        (415, {"delivery": spec.Delivery(body=b"{}", headers={"content-encoding": "gzip"})}),
+        (429, {"delivery": spec.Delivery(body=b"{}", headers={})}),
+        (503, {"path": "/api/webhooks/clickatell"}),
+    ],
+)
+def test_every_answer_is_guarded(sender, settings, monkeypatch, https, status, how):
+    settings.SECURE_HSTS_SECONDS = 31_536_000 if https else 0
+    if status == 503:
+        monkeypatch.delenv("CLICKATELL_WEBHOOK_SECRET")
+    if status == 429:
+        sender.lane._sources = Sources(1)
+        monkeypatch.setattr(lane.timezone, "now", lambda: datetime(2026, 11, 23, 12, 0, 20, tzinfo=UTC))
+        sender.post(**how)
+    got = sender.post(**{"delivery": signed("resend")} | how)
+    assert (got.status, told_amiss(got.headers, https=https)) == (status, [])
 
 
 def test_the_same_again_is_a_duplicate_and_still_200(sender):
