@@ -4,6 +4,7 @@
 # make lint   style, types, import contracts, templates, spelling, migrations
 # make bench  speed: receiving against pgbench and a plain view, reading at 2 M rows (needs PostgreSQL, pgbench, wrk)
 # make faults the long exercises: Redis frozen, 100,000 forged posts, kill -9 (needs PostgreSQL, redis-server; an hour)
+# make fuzz   every operation of the API document with what nobody would think of (schemathesis; some twenty minutes)
 # make assets rebuild static/dist from frontend/ (needs Node; the result is committed)
 # make messages  gather the texts of the pages into config/locale (needs gettext; docs/translation.md)
 # make pictures  take those of the docs anew, of the running system (needs Chromium)
@@ -13,7 +14,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/pip --disable-pip-version-check install --quiet --require-hashes
 
-.PHONY: run test test-live lint bench faults format assets messages pictures lock clean
+.PHONY: run test test-live lint bench faults fuzz format assets messages pictures lock clean
 .DEFAULT_GOAL := run
 
 run: $(VENV)/.run
@@ -51,6 +52,9 @@ bench: $(BIN)/python
 
 faults: $(VENV)/.dev
 	$(BIN)/python -m pytest -q -s -p no:xdist -p no:randomly tests/faults/fault_$(or $(WHAT),*).py
+
+fuzz: $(VENV)/.dev
+	$(BIN)/python -m tests.fuzz --examples $(or $(EXAMPLES),10) --seconds $(or $(SECONDS),300) --only "$(ONLY)"
 
 messages: $(VENV)/.dev
 	DATA_DIR=$$(mktemp -d) $(BIN)/python manage.py makemessages --locale=$(or $(LANGUAGE),en) --no-location --no-wrap \

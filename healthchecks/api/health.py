@@ -7,7 +7,7 @@ from typing import Any
 from django.http import StreamingHttpResponse
 from django.utils import timezone
 from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import extend_schema
+from drf_spectacular.utils import OpenApiResponse, extend_schema
 from rest_framework import serializers
 from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
@@ -249,10 +249,13 @@ class CheckAnswer(serializers.Serializer[Any]):
     message = serializers.CharField()
 
 
+CHECKED = {200: CheckAnswer, 409: OpenApiResponse(description="`inactive`: it is switched off")}
+
+
 class CheckView(ApiView):
     permissions = {"POST": Perm.MANAGE}
 
-    @extend_schema(tags=["Health"], operation_id="checkIntegration", request=None, responses=CheckAnswer)
+    @extend_schema(tags=["Health"], operation_id="checkIntegration", request=None, responses=CHECKED)
     def post(self, request: Request, slug: str) -> Response:
         """Check at once: judged without the second look, and counted towards no alert."""
         row = get_integration(request, slug, Perm.MANAGE)
@@ -275,7 +278,7 @@ class CheckView(ApiView):
 
 
 class OlderCheckView(CheckView):
-    @extend_schema(tags=["Health"], operation_id="checkIntegrationOlderPath", request=None, responses=CheckAnswer)
+    @extend_schema(tags=["Health"], operation_id="checkIntegrationOlderPath", request=None, responses=CHECKED)
     def post(self, request: Request, slug: str) -> Response:
         """The same call by its older path."""
         return super().post(request, slug)

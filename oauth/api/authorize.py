@@ -3,7 +3,7 @@
 from typing import Any
 
 from django.utils import timezone
-from drf_spectacular.utils import extend_schema
+from drf_spectacular.utils import OpenApiResponse, extend_schema
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -24,12 +24,15 @@ class AuthorizeAnswer(serializers.Serializer[Any]):
 class AuthorizeView(ApiView):
     permissions = {"POST": Perm.MANAGE}
 
-    @extend_schema(tags=["OAuth"], operation_id="authorizeOAuth", request=None, responses=AuthorizeAnswer)
+    @extend_schema(
+        tags=["OAuth"], operation_id="authorizeOAuth", request=None,
+        responses={
+            200: AuthorizeAnswer,
+            409: OpenApiResponse(description="`not_oauth`, or `not_configured` with the variables to set"),
+        },
+    )  # fmt: skip
     def post(self, request: Request, slug: str) -> Response:
-        """Begin to connect: open the address in a browser in which the caller is signed in.
-
-        409 `not_oauth`, or `not_configured` with the variables to set.
-        """
+        """Begin to connect: open the address in a browser in which the caller is signed in."""
         integration = get_integration(request, slug, Perm.MANAGE)
         session = "" if request.auth else request._request.session.session_key or ""
         try:

@@ -295,8 +295,8 @@ def nobody_is_called(monkeypatch, settings):
 # --- What the routes are about ---------------------------------------------------------------------------------------
 
 
-def address() -> Callable[[str], str]:
-    """Makes one thing of each kind, all of them of the integration HERE; returns what fills a route in with them."""
+def things() -> dict[str, Any]:
+    """Makes one thing of each kind, all of them of the integration HERE; returns what leads to each in a route."""
     webhook = Webhook.objects.get(webhook_url="/api/webhooks/zoho/crm")
     assert webhook.integration.slug == HERE
     log = WebhookLog.objects.get_or_create(webhook=webhook, body=b"{}", headers={}, idempotency_key="k")[0]
@@ -315,7 +315,7 @@ def address() -> Callable[[str], str]:
         integration=webhook.integration, reason="x",
         defaults={"starts_at": now, "ends_at": now + timedelta(hours=1), "username": "x"},
     )[0]  # fmt: skip
-    there = {
+    return {
         "uuid:incident_id": incident.pk,
         "uuid:maintenance_id": work.pk,
         "slug:slug": HERE,
@@ -332,8 +332,13 @@ def address() -> Callable[[str], str]:
         "uuid:person_id": User.objects.get_or_create(username="somebody", email="somebody@example.com")[0].pk,
     }
 
+
+def address() -> Callable[[str], str]:
+    """What fills a route in with things that are there."""
+    there = things()
+
     def of(route: str) -> str:
-        mine = {"uuid:pk": incident.pk} if route.startswith("admin/integrations/incidents/") else {}
+        mine = {"uuid:pk": there["uuid:incident_id"]} if route.startswith("admin/integrations/incidents/") else {}
         return "/" + re.sub("<([^>]+)>", lambda part: str((there | mine)[part[1]]), route)
 
     return of

@@ -129,7 +129,7 @@ class RunRow(serializers.ModelSerializer[CronRun]):
     executedAt = UtcDateTime(source="started_at", help_text="When it began; of a missed slot: when that was noticed.")
     durationMs = serializers.IntegerField(source="duration_ms", allow_null=True)
     resultSummary = serializers.DictField(source="result_summary")
-    errorMessage = serializers.CharField(source="error_message")
+    errorMessage = serializers.CharField(source="error_message", allow_null=True)
     triggeredBy = serializers.SerializerMethodField()
 
     class Meta:
