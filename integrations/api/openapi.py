@@ -64,7 +64,7 @@ def _complete(status: str, answer: dict[str, Any]) -> None:
 
 
 def _untangle(schema: Any) -> None:
-    """`oneOf` anything and null, as drf-spectacular writes a nullable JSON field, is what null never is: one of them."""
+    """`oneOf` anything and null, as drf-spectacular writes a nullable JSON field: null would be two of them."""
     if isinstance(schema, dict):
         if schema.get("oneOf") == [{}, {"type": "null"}]:
             del schema["oneOf"]
