@@ -6,6 +6,7 @@ Run by `manage.py check`; those of the database by `migrate`, those of deploymen
 import logging
 from collections.abc import Sequence
 from typing import Any
+from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.contrib.auth.models import Group
@@ -43,6 +44,61 @@ def people_come_over_https(**_: Any) -> list[CheckMessage]:
             f"PUBLIC_URL is {settings.PUBLIC_URL}: without https, sessions and tokens travel in the clear.",
             hint="Put a reverse proxy with TLS in front and set PUBLIC_URL to its https address.",
             id="config.W001",
+        )
+    ]
+
+
+_KEYS = ("SECRET_KEY", "TOKEN_ENCRYPTION_KEYS", "ACTIVITY_KEY", "CRON_SECRET", "METRICS_TOKEN")
+_SHORTEST, _FEWEST = 32, 10
+_KNOWN = frozenset({
+    "admin", "changeme", "change-me", "circletel", "django", "integrations", "letmein", "pass", "password", "postgres",
+    "redis", "root", "secret", "test", "12345678", "qwerty",
+})  # fmt: skip
+"""What everybody tries first."""
+
+
+@register(Tags.security, deploy=True)
+def keys_are_random(**_: Any) -> list[CheckMessage]:
+    """Django looks at SECRET_KEY alone. Nothing of a key is shown."""
+    return [
+        Warning(
+            f"{name} can be guessed: it is shorter than {_SHORTEST} characters, or has hardly any different ones.",
+            hint='Make one: python -c "import secrets; print(secrets.token_urlsafe(50))".',
+            id="config.W004",
+        )
+        for name in _KEYS
+        for value in getattr(settings, name).split(",")
+        if (key := value.strip().rpartition(":")[2]) and (len(key) < _SHORTEST or len(set(key)) < _FEWEST)
+    ]
+
+
+@register(Tags.security, deploy=True)
+def passwords_are_our_own(**_: Any) -> list[CheckMessage]:
+    database = settings.DATABASES["default"]
+    given = {
+        "DATABASE_URL": (database.get("USER", ""), database.get("PASSWORD", "")),
+        "REDIS_URL": (urlsplit(settings.REDIS_URL).username or "", urlsplit(settings.REDIS_URL).password or ""),
+    }
+    return [
+        Warning(
+            f"The password in {name} is one that everybody tries first.",
+            hint="Give it a long random one.",
+            id="config.W005",
+        )
+        for name, (user, password) in given.items()
+        if password and (password.lower() in _KNOWN or password == user)
+    ]
+
+
+@register(Tags.security, deploy=True)
+def private_addresses_stay_closed(**_: Any) -> list[CheckMessage]:
+    if not settings.OUTBOUND_ALLOW_PRIVATE:
+        return []
+    return [
+        Warning(
+            "OUTBOUND_ALLOW_PRIVATE is set: jobs and forwards can reach whatever this machine can.",
+            hint="It is for tests. Name the networks that forwards and jobs may reach in OUTBOUND_ALLOWED_NETWORKS.",
+            id="config.W006",
         )
     ]
 

@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).resolve().parent.parent.parent
 
 
@@ -38,6 +40,23 @@ def test_plain_http_and_every_host_are_not(tmp_path):
     assert done.returncode == 1
     assert "config.W001" in done.stderr
     assert "config.E001" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("found", "env"),
+    [
+        ("config.W004", {"ACTIVITY_KEY": "brief-key-1"}),
+        ("config.W004", {"CRON_SECRET": "a" * 64}),
+        ("config.W004", {"TOKEN_ENCRYPTION_KEYS": f"1:{secrets.token_urlsafe(32)},2:weak"}),
+        ("config.W005", {"DATABASE_URL": "postgres://circletel:postgres@127.0.0.1:1/none"}),
+        ("config.W005", {"REDIS_URL": "redis://:changeme@127.0.0.1:1/0"}),
+        ("config.W006", {"OUTBOUND_ALLOW_PRIVATE": "1"}),
+    ],
+)
+def test_what_can_be_guessed_is_named_and_not_shown(tmp_path, found, env):
+    done = run("check", "--deploy", "--fail-level", "WARNING", DATA_DIR=str(tmp_path), **env)
+    assert (done.returncode, found in done.stderr) == (1, True), done.stderr
+    assert not any(value in done.stderr for name, value in env.items() if name != "OUTBOUND_ALLOW_PRIVATE")
 
 
 def test_a_key_that_is_missing_is_named_with_the_way_to_make_one(tmp_path):
