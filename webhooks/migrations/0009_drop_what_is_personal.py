@@ -13,7 +13,7 @@ class Migration(migrations.Migration):
     atomic = False
 
     dependencies = [
-        ('webhooks', '0007_look_at_registrations'),
+        ('webhooks', '0008_ask_again_on_whose_behalf'),
     ]
 
     operations = [
