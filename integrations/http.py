@@ -115,7 +115,7 @@ def send(
 def _log(request: Request, integration: Integration | None, answer: Answer | None, elapsed: int) -> None:
     """One line a call: by the id of the request in it, a click is followed to the provider."""
     whom, what = integration.slug if integration else "-", answer.status if answer else "no answer"
-    log.info("Called %s: %s %s: %s in %d ms", whom, request.method, request.endpoint, what, elapsed)
+    log.info("Called %s: %s %s, %s in %d ms", whom, request.method, request.endpoint, what, elapsed)
 
 
 # --- One exchange ----------------------------------------------------------------------------------------------------

@@ -329,11 +329,11 @@ def test_who_wakes_a_worker_from_a_side_thread_is_known_to_it():
 def test_a_call_to_a_provider_is_a_line_without_what_was_asked(sandbox, settings, caplog):
     settings.OUTBOUND_ALLOW_PRIVATE = True
     asked = http.Request(
-        url=f"{sandbox.url}/canary-path?key=canary", endpoint="/things/{id}", body=b"canary", method="POST"
+        url=f"{sandbox.url}/canary-path?key=canary", endpoint="/oauth/token", body=b"canary", method="POST"
     )
     with bound_contextvars(request_id="req-12345678"), caplog.at_level(logging.INFO, logger="integrations.http"):
         http.send(asked, integration=Integration(slug="acme"), sink=lambda metric: None)
         told = written(next(row for row in caplog.records if row.name == "integrations.http"))
-    assert told["message"].startswith("Called acme: POST /things/{id}: ")
+    assert told["message"].startswith("Called acme: POST /oauth/token, 404 in ")
     assert told["request_id"] == "req-12345678"
     assert "canary" not in json.dumps(told)
