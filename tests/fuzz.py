@@ -8,6 +8,7 @@ to whatever comes up. Nothing may break (5xx), nothing may be answered that the 
 import argparse
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -40,7 +41,7 @@ def main(examples: int, seconds: int, only: str, seed: int) -> int:
                 system, Path(place), role, scopes, known, examples=examples, seconds=seconds, only=only, seed=seed
             )
         ]
-        broken = [line for line in system.said().splitlines() if '"level": "ERROR"' in line or "Traceback" in line]
+        broken = [line for line in system.said().splitlines() if re.search(r'"level": "(error|critical)"|Traceback', line)]
     print(f"{engine}: {'; '.join(failed) or 'nothing found'}; {len(broken)} errors in the log")
     print(*broken[:5], sep="\n")
     return bool(failed or broken)

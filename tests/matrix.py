@@ -6,7 +6,7 @@ says as markdown, for a release note.
 
 import os
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass
 
 import django
@@ -14,6 +14,7 @@ import django
 ANYBODY = "anybody"
 SIGNED_IN = "signed in"
 READ, MANAGE, REFRESH, REPLAY, TRIGGER = "read", "manage", "refresh", "replay", "trigger"
+UNSET = "nobody: it is there once a setting says so"
 OWN_SECRET = "who has CRON_SECRET"  # whoever is signed in: tests/api/test_cron.py
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
@@ -73,34 +74,41 @@ CALLERS = (
 OF_ALL = frozenset({"admin/integrations/alerts/test", "api/admin/integrations/alerts/test"})
 # Zoho CRM's, though its address doesn't say so. The API lists none of what isn't in sight.
 OF_ONE = frozenset({("admin/integrations/webhooks/retry-queue", "GET")})
-# One's own affair: no integration's, though its address names something.
-OWN = frozenset({"admin/integrations/account/tokens/<uuid:pk>/revoke"})
+# One's own affair: no integration's, though its address names something. 404: one has no such thing.
+OWN = ("accounts/", "admin/integrations/account")
 
 
-def expected(route: str, methods: Mapping[str, str], method: str, caller: Caller, *, dangerous: bool) -> set[str]:
+def expected(
+    route: str, methods: Mapping[str, str], method: str, caller: Caller, dangerous: Set[tuple[str, str]]
+) -> set[str]:
     """What `caller` may be told: one of LET_IN …, or two where either is right.
 
-    `methods`: the route's line of the table; `dangerous`: whether this cell wants a fresh login.
+    `methods`: the route's line of the table; `dangerous`: the routes and methods that want a fresh login.
     """
     of_api = route.startswith("api/")
     known = caller.may and (caller.by == "session" or (of_api and route != "api/docs"))  # pages take no tokens
     if method == "HEAD" and "GET" in methods:
-        as_get = expected(route, methods, "GET", caller, dangerous=dangerous)
+        as_get = expected(route, methods, "GET", caller, dangerous)
         return as_get if of_api and methods["GET"] != OWN_SECRET and route != "api/docs" else as_get | {NO_SUCH}
     needed = methods.get(method)
     if needed is None:
         return _without(route, methods, method, caller, known=bool(known))
     if needed == ANYBODY:
         return {LET_IN}
+    if needed == UNSET:
+        return {HIDDEN}
     if needed == OWN_SECRET or not known:
         return {STRANGER}
-    out_of_sight = caller.sees == ELSEWHERE and ("<" in route or (route, method) in OF_ONE) and route not in OWN
+    out_of_sight = caller.sees == ELSEWHERE and ("<" in route or (route, method) in OF_ONE)
+    out_of_sight = out_of_sight and not route.startswith(OWN)
     if needed not in caller.may:
         return {REFUSED, HIDDEN} if out_of_sight else {REFUSED}
-    if dangerous and not caller.proved:
+    if (route, method) in dangerous and not caller.proved:
         return {UNPROVED}
     if out_of_sight:
         return {HIDDEN}
+    if route.startswith(OWN):
+        return {LET_IN, HIDDEN}
     return {REFUSED} if caller.sees and route in OF_ALL and needed != READ else {LET_IN}
 
 
@@ -112,13 +120,15 @@ def _without(route: str, methods: Mapping[str, str], method: str, caller: Caller
         return {NO_SUCH} if READ in caller.may else {REFUSED}
     if method in ("PUT", "PATCH", "DELETE", "OPTIONS") and not route.startswith("api/"):
         return {NO_SUCH}  # no page has any of them, whoever asks
+    if UNSET in methods.values():
+        return {NO_SUCH, HIDDEN}
     return {NO_SUCH} if known else {NO_SUCH, STRANGER}
 
 
 # --- For people ------------------------------------------------------------------------------------------------------
 
 
-def markdown(table: Mapping[str, Mapping[str, str]], dangerous: set[tuple[str, str]]) -> str:
+def markdown(table: Mapping[str, Mapping[str, str]], dangerous: Set[tuple[str, str]]) -> str:
     """All cells: a line for routes that answer alike, a column for each caller, a letter for each method;
     where two answers are right, the first of the list above."""
     rows: dict[tuple[str, ...], list[str]] = defaultdict(list)
@@ -142,9 +152,9 @@ def markdown(table: Mapping[str, Mapping[str, str]], dangerous: set[tuple[str, s
     )
 
 
-def _cell(route: str, methods: Mapping[str, str], caller: Caller, dangerous: set[tuple[str, str]]) -> str:
+def _cell(route: str, methods: Mapping[str, str], caller: Caller, dangerous: Set[tuple[str, str]]) -> str:
     order = list(MEANING)
-    told = (expected(route, methods, m, caller, dangerous=(route, m) in dangerous) for m in METHODS)
+    told = (expected(route, methods, m, caller, dangerous) for m in METHODS)
     return "`" + "".join(min(letters, key=order.index) for letters in told) + "`"
 
 

@@ -46,6 +46,7 @@ from tests.matrix import (
     STRANGER,
     TRIGGER,
     UNPROVED,
+    UNSET,
     Caller,
     expected,
 )  # fmt: skip
@@ -70,8 +71,8 @@ TABLE: dict[str, dict[str, str]] = {
     # who has not given a password yet is sent to where one does
     "accounts/second-factor/": {"GET": ANYBODY, "POST": ANYBODY},
     "accounts/passkey/": {"GET": ANYBODY, "POST": ANYBODY},
-    "accounts/company/": {"GET": ANYBODY},
-    "accounts/company/callback/": {"GET": ANYBODY},
+    "accounts/company/": {"GET": UNSET},
+    "accounts/company/callback/": {"GET": UNSET},
     "accounts/factors/": {"GET": SIGNED_IN},
     "accounts/factors/app/add/": {"GET": SIGNED_IN, "POST": SIGNED_IN},
     "accounts/factors/app/remove/": {"GET": SIGNED_IN, "POST": SIGNED_IN},
@@ -233,6 +234,15 @@ DANGEROUS = {
     ("admin/integrations/webhooks/replays", "POST"),
     (f"{API}/oauth/<slug:slug>/revoke", "DELETE"),
     (f"{API}/webhooks/replay", "POST"),
+    *product(
+        (
+            "accounts/factors/app/add/",
+            "accounts/factors/keys/add/",
+            "accounts/factors/keys/<int:pk>/remove/",
+            "accounts/factors/codes/make/",
+        ),
+        ("GET", "POST"),
+    ),
 }
 """What wants a fresh login besides: all callers that hold no fresh one are asked for it here, and nowhere else."""
 
@@ -436,7 +446,7 @@ def letter(answer: HttpResponseBase) -> str:
 def test_every_caller_is_told_what_the_table_says_whatever_the_method(person, registry, route):
     door, path, wrong = Door(person), address()(route), []
     for caller, method in product(CALLERS, METHODS):
-        right = expected(route, TABLE[route], method, caller, dangerous=(route, method) in DANGEROUS)
+        right = expected(route, TABLE[route], method, caller, DANGEROUS)
         told, unguarded = door.told(caller, path, method)
         if told not in right or unguarded:
             wrong.append(f"{caller.name}: {method} → {told}, not {' or '.join(right)} {unguarded or ''}")
@@ -445,7 +455,7 @@ def test_every_caller_is_told_what_the_table_says_whatever_the_method(person, re
 
 def test_the_matrix_has_every_kind_of_answer():
     cells = [
-        expected(route, methods, method, caller, dangerous=(route, method) in DANGEROUS)
+        expected(route, methods, method, caller, DANGEROUS)
         for (route, methods), method, caller in product(TABLE.items(), METHODS, CALLERS)
     ]
     assert len(cells) == len(TABLE) * 7 * 18

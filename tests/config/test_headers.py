@@ -117,7 +117,7 @@ def test_static_files_are_guarded_and_may_be_kept(visitor, https, path):
 
 def test_the_cookies_of_a_login_are_out_of_reach(visitor, https, alice):
     assert amiss(visitor.get("/accounts/login/"), https=https) == []
-    answer = visitor.post("/accounts/login/", {"username": "alice", "password": PASSWORD})
+    answer = visitor.post("/accounts/login/", {"login": "alice", "password": PASSWORD})
     assert answer.status_code == 302
     session, csrf = django_settings.SESSION_COOKIE_NAME, django_settings.CSRF_COOKIE_NAME
     assert set(answer.cookies) == {session, csrf}
