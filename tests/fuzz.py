@@ -41,7 +41,9 @@ def main(examples: int, seconds: int, only: str, seed: int) -> int:
                 system, Path(place), role, scopes, known, examples=examples, seconds=seconds, only=only, seed=seed
             )
         ]
-        broken = [line for line in system.said().splitlines() if re.search(r'"level": "(error|critical)"|Traceback', line)]
+        broken = [
+            line for line in system.said().splitlines() if re.search(r'"level": ?"(error|critical)"|Traceback', line)
+        ]
     print(f"{engine}: {'; '.join(failed) or 'nothing found'}; {len(broken)} errors in the log")
     print(*broken[:5], sep="\n")
     return bool(failed or broken)
