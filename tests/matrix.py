@@ -71,7 +71,7 @@ CALLERS = (
 )
 
 # Asked of all that is there at once: who sees one integration only can't.
-OF_ALL = frozenset({"admin/integrations/alerts/test", "api/admin/integrations/alerts/test"})
+OF_ALL = ("admin/integrations/alerts/test", "api/admin/integrations/alerts/test", "admin/integrations/people")
 # Zoho CRM's, though its address doesn't say so. The API lists none of what isn't in sight.
 OF_ONE = frozenset({("admin/integrations/webhooks/retry-queue", "GET")})
 # One's own affair: no integration's, though its address names something. 404: one has no such thing.
@@ -100,7 +100,9 @@ def expected(
     if needed == OWN_SECRET or not known:
         return {STRANGER}
     out_of_sight = caller.sees == ELSEWHERE and ("<" in route or (route, method) in OF_ONE)
-    out_of_sight = out_of_sight and not route.startswith(OWN)
+    out_of_sight = out_of_sight and not route.startswith((*OWN, *OF_ALL))
+    if caller.sees and route.startswith(OF_ALL) and needed != READ:
+        return {REFUSED}
     if needed not in caller.may:
         return {REFUSED, HIDDEN} if out_of_sight else {REFUSED}
     if (route, method) in dangerous and not caller.proved:
@@ -109,7 +111,7 @@ def expected(
         return {HIDDEN}
     if route.startswith(OWN):
         return {LET_IN, HIDDEN}
-    return {REFUSED} if caller.sees and route in OF_ALL and needed != READ else {LET_IN}
+    return {LET_IN}
 
 
 def _without(route: str, methods: Mapping[str, str], method: str, caller: Caller, *, known: bool) -> set[str]:

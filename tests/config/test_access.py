@@ -234,6 +234,8 @@ DANGEROUS = {
     ("admin/integrations/webhooks/replays", "POST"),
     (f"{API}/oauth/<slug:slug>/revoke", "DELETE"),
     (f"{API}/webhooks/replay", "POST"),
+    ("admin/integrations/webhooks/<uuid:pk>/reveal", "POST"),
+    (f"{API}/webhooks/<uuid:webhook_id>/logs/<uuid:log_id>/reveal", "POST"),
     *product(
         (
             "accounts/factors/app/add/",
@@ -243,6 +245,9 @@ DANGEROUS = {
         ),
         ("GET", "POST"),
     ),
+    ("admin/integrations/people/add", "GET"),
+    ("admin/integrations/people/add", "POST"),
+    *((route, "POST") for route in TABLE if route.startswith("admin/integrations/people/<uuid:person_id>/")),
 }
 """What wants a fresh login besides: all callers that hold no fresh one are asked for it here, and nowhere else."""
 
