@@ -1,9 +1,9 @@
 """What every answer must carry, whoever gives it: what is amiss with one, in words."""
 
 from collections.abc import Mapping
+from http.cookies import SimpleCookie
 
 from django.http import HttpResponseBase
-from django.http.cookie import SimpleCookie
 
 EXACTLY = {
     "x-content-type-options": "nosniff",
