@@ -88,7 +88,7 @@ def test_the_last_super_admin_keeps_the_role(client: Client, provider: Provider)
     assert roles(thandi) == ["IT Manager"]
 
 
-def test_a_role_that_is_none_of_the_companys_stays(client: Client, provider: Provider, settings: Any) -> None:
+def test_a_role_that_is_not_of_the_company_stays(client: Client, provider: Provider, settings: Any) -> None:
     settings.OIDC_ROLES = ["noc=IT Manager"]
     come(client, provider)
     thandi = User.objects.get()

@@ -132,7 +132,7 @@ def test_roles_are_chosen(boss: Client, charlie: User) -> None:
     assert "There is no such role." in post(boss, charlie, "roles", roles=[9999])
 
 
-def test_roles_that_follow_the_companys_groups_say_so(boss: Client, bob: User, settings: Any) -> None:
+def test_roles_that_follow_the_groups_of_the_company_say_so(boss: Client, bob: User, settings: Any) -> None:
     words = "its groups set these anew each time: IT Manager, Super Admin."
     assert words not in told(boss.get(f"{PAGE}/{bob.pk}"))
     settings.OIDC_ISSUER, settings.OIDC_ROLES = "https://id.example.com", ["noc=IT Manager", "it=Super Admin"]
