@@ -55,7 +55,7 @@ def test_all_others_at_once(alice: User, bob: User) -> None:
     assert [is_in(one) for one in (here, *others, bobs)] == [True, False, False, False, True]
 
 
-def test_nobody_ends_anothers_nor_this_one(alice: User, bob: User) -> None:
+def test_neither_this_one_nor_one_of_somebody_else_is_ended(alice: User, bob: User) -> None:
     here, bobs = sign_in("alice"), sign_in("bob")
     for row in UserSession.objects.all():
         here.post(f"{ACCOUNT}/sessions/{row.pk}/end")
