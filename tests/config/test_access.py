@@ -255,6 +255,10 @@ DANGEROUS = {
 DOORS_OF_THEIR_OWN = {
     "", "brand.css", "healthz", "readyz", "metrics", "accounts/login/", "accounts/logout/", "oauth/callback",
     "oauth/result", "api/schema", "api/cron/integrations-health-check", "api/cron/cleanup-webhook-logs",
+    # django-allauth's (tests/accounts)
+    "accounts/second-factor/", "accounts/passkey/", "accounts/company/", "accounts/company/callback/",
+    "accounts/factors/app/add/", "accounts/factors/app/remove/", "accounts/factors/keys/add/",
+    "accounts/factors/keys/<int:pk>/remove/", "accounts/factors/codes/", "accounts/factors/codes/make/",
 }  # fmt: skip
 """Neither pages behind `pages.requires` nor API views with `permissions`: each has tests of its own."""
 
