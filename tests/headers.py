@@ -12,7 +12,7 @@ EXACTLY = {
     "permissions-policy": "camera=(), microphone=(), geolocation=(), payment=(), usb=(), interest-cohort=()",
 }
 HSTS = "max-age=31536000; includeSubDomains; preload"
-COOKIES = {False: {"session", "csrf"}, True: {"__Host-session", "__Host-csrf"}}
+COOKIES = {False: {"session", "csrf", "device"}, True: {"__Host-session", "__Host-csrf", "__Host-device"}}
 
 
 def amiss(answer: HttpResponseBase, *, https: bool = False, public: bool = False) -> list[str]:

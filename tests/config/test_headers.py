@@ -11,6 +11,7 @@ from django.core.exceptions import PermissionDenied, SuspiciousOperation
 from django.test import Client
 
 from config import views
+from integrations.accounts.login import guessing
 from tests.config import test_access
 from tests.config.test_access import TABLE, address, send, undone
 from tests.conftest import PASSWORD
@@ -31,6 +32,7 @@ def https(request: pytest.FixtureRequest, settings: Any, monkeypatch: pytest.Mon
         for name, value in runpy.run_path(str(ROOT / "config" / "settings.py")).items():
             if name.startswith(("SESSION_COOKIE", "CSRF_", "SECURE_", "ALLOWED_HOSTS", "PUBLIC_URL", "HTTPS")):
                 setattr(settings, name, value)
+        monkeypatch.setattr(guessing, "COOKIE", "__Host-device")  # named when it is imported
     return request.param
 
 
@@ -120,7 +122,7 @@ def test_the_cookies_of_a_login_are_out_of_reach(visitor, https, alice):
     answer = visitor.post("/accounts/login/", {"login": "alice", "password": PASSWORD})
     assert answer.status_code == 302
     session, csrf = django_settings.SESSION_COOKIE_NAME, django_settings.CSRF_COOKIE_NAME
-    assert set(answer.cookies) == {session, csrf}
+    assert set(answer.cookies) == {session, csrf, guessing.COOKIE}
     assert cookies_amiss(answer.cookies, https=https) == []
     assert session.startswith("__Host-") == csrf.startswith("__Host-") == https
 
