@@ -160,7 +160,7 @@ def a_password_is_not_all(**_: Any) -> list[CheckMessage]:
         Warning(
             "SECOND_FACTOR_FOR is nobody: whoever learns a password is in.",
             hint="Leave it unset, or set it to acting, everyone, or the roles that must have one.",
-            id="config.W004",
+            id="config.W007",
         )
     ]
 
