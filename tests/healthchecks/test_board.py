@@ -469,7 +469,7 @@ def test_targets_are_for_those_who_manage_the_integration(
 
 def test_a_page_weighs_less_than_60_kb_and_the_charts_less_than_30() -> None:
     dist = Path(settings.BASE_DIR) / "static/dist"
-    others = {"admin.css", "docs.css", "docs.js", "passkeys.js"}  # of the Django admin, the API's description, the login
+    others = {"admin.css", "docs.css", "docs.js", "passkeys.js"}  # of other pages
     parts = [path for path in dist.iterdir() if path.suffix in (".js", ".css") and path.name not in others]
     size = {path.name: len(brotli.compress(path.read_bytes())) for path in parts}
     assert size.pop("charts.js") <= 30 * 1024
