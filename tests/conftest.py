@@ -12,7 +12,7 @@ import pytest
 import time_machine
 from django.conf import settings
 from django.contrib.auth.models import Group
-from django.core.cache import cache
+from django.core.cache import cache, caches
 from django.db import connection
 from servestatic.middleware import ServeStaticMiddleware
 
@@ -80,9 +80,11 @@ def at_the_second() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def empty_cache() -> Iterator[None]:
-    cache.clear()
+    for one in (cache, caches["alone"]):
+        one.clear()
     yield
-    cache.clear()
+    for one in (cache, caches["alone"]):
+        one.clear()
 
 
 @pytest.fixture
