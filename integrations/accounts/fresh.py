@@ -29,7 +29,7 @@ WITHIN = timedelta(minutes=5)
 
 
 def is_fresh(request: HttpRequest, now: datetime) -> bool:
-    """Whether whoever holds this session proved lately who they are. A clock that was set back proves nothing."""
+    """Whether who is signed in proved it lately. A clock that was set back proves nothing."""
     age: float = now.timestamp() - request.session.get(PROVED, 0)
     return 0 <= age < WITHIN.total_seconds()
 
