@@ -234,9 +234,8 @@ MFA_RECOVERY_CODES_SHOW_ONCE = True
 MFA_RECOVERY_CODE_DIGITS = 10
 MFA_TOTP_TOLERANCE = 1
 MFA_TOTP_ISSUER = f"{BRAND_NAME} Integrations"
-MFA_FORMS = {  # codes that are used up in the database
+MFA_FORMS = {
     "authenticate": "integrations.accounts.login.factors.Authenticate",
-    "reauthenticate": "integrations.accounts.login.factors.Authenticate",
     "activate_totp": "integrations.accounts.login.factors.ActivateTotp",
     "deactivate_totp": "integrations.accounts.login.factors.DeactivateTotp",
 }

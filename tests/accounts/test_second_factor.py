@@ -13,6 +13,7 @@ from allauth.mfa.recovery_codes.internal.auth import RecoveryCodes
 from allauth.mfa.totp.internal.auth import TOTP, format_hotp_value, generate_totp_secret, hotp_value
 from django.contrib.sessions.models import Session
 from django.core.cache import cache
+from django.core.management import CommandError, call_command
 from django.db import connection
 from django.test import Client
 from django.utils import timezone
@@ -308,3 +309,37 @@ def test_a_role_that_is_none_is_found(settings: Any) -> None:
 def test_a_session_that_was_stolen_half_way_holds_no_password(client: Client, secret: str) -> None:
     password(client)
     assert PASSWORD not in str([Session(session_data=row.session_data).get_decoded() for row in Session.objects.all()])
+
+
+# --- Lost ------------------------------------------------------------------------------------------------------------
+
+
+def test_the_command_takes_all_off_and_whoever_holds_what_was_lost_is_out(
+    client: Client, alice: User, secret: str, capsys: Any
+) -> None:
+    RecoveryCodes.activate(alice)
+    client.force_login(alice)
+    call_command("reset_second_factor", "alice")
+    assert "2 taken off" in capsys.readouterr().out
+    assert not signed_in(client)
+    assert not Authenticator.objects.exists()
+    assert Activity.objects.get(action="second_factor_reset").details["for"] == "alice"
+    assert password(client)["Location"] == "/admin/integrations/cron"
+
+
+def test_the_django_admin_does_so_too(client: Client, alice: User, secret: str, person: Callable[..., User]) -> None:
+    client.force_login(alice)
+    root = Client()
+    root.force_login(person("root", is_superuser=True, is_staff=True))
+    row = Authenticator.objects.get()
+    assert secret not in root.get(f"/django-admin/mfa/authenticator/{row.pk}/change/").content.decode()
+    root.post(f"/django-admin/mfa/authenticator/{row.pk}/delete/", {"post": "yes"})
+    assert not signed_in(client)
+    assert signed_in(root)
+    entry = Activity.objects.get(action="second_factor_removed")
+    assert (entry.username, entry.details) == ("root", {"for": "alice", "factor": "totp"})
+
+
+def test_of_somebody_who_is_not_there_it_says_so() -> None:
+    with pytest.raises(CommandError, match="There is no user 'nobody'"):
+        call_command("reset_second_factor", "nobody")

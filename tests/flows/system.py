@@ -55,7 +55,7 @@ class System:
                 cwd=ROOT, env=self.env, stdout=log, stderr=log, start_new_session=True,
             )  # fmt: skip
         self.wait_until(lambda: requests.get(f"{self.url}/healthz", timeout=2).ok, seconds=90, what="the web server")
-        self.token = self.token or self.manage("create_api_token", "admin").strip()
+        self.token = self.token or self.manage("create_api_token", "admin", "--scope", "dangerous").strip()
 
     def stop(self) -> None:
         if self.process.poll() is None:

@@ -9,7 +9,6 @@ from allauth.mfa.models import Authenticator
 from allauth.mfa.totp.forms import ActivateTOTPForm, DeactivateTOTPForm
 from allauth.mfa.totp.internal.auth import format_hotp_value, hotp_value, yield_hotp_counters_from_time
 from allauth.mfa.utils import decrypt
-from django import forms
 from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.utils.crypto import constant_time_compare
@@ -145,9 +144,3 @@ def has(user: User) -> bool:
 
 def _one(rows: Iterable[Authenticator], kind: str) -> Authenticator | None:
     return next((row for row in rows if row.type == kind), None)
-
-
-class Code(forms.Form):
-    """On the page that asks who one is."""
-
-    code = forms.CharField(max_length=40)

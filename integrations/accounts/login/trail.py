@@ -89,6 +89,8 @@ def removed(instance: Authenticator, **kwargs: Any) -> None:
         return
     if request.user.pk == instance.user_id:
         request.session.pop(required.SATISFIED, None)
+    else:  # taken off them: whoever holds what was lost must not be in by it
+        sessions.end_all(instance.user, now=timezone.now())
     _factor(request, "second_factor_removed", instance)
 
 

@@ -6,16 +6,18 @@ from typing import Any
 from allauth.mfa.models import Authenticator
 from django.core.management.base import BaseCommand, CommandError
 from django.db import transaction
+from django.utils import timezone
 
 from integrations import activity
+from integrations.accounts import sessions
 from integrations.accounts.models import User
 from integrations.actor import Actor
 
 
 class Command(BaseCommand):
     help = (
-        "Take all second factors and recovery codes off an account. Be sure that it is them who ask: from then on the "
-        "password alone signs in, and who must have a second factor sets up another."
+        "Take all second factors and recovery codes off an account and end its sessions. Be sure that it is them who "
+        "ask: from then on the password alone signs in, and who must have a second factor sets up another."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -28,6 +30,7 @@ class Command(BaseCommand):
         with transaction.atomic():
             taken = [row.type for row in Authenticator.objects.select_for_update().filter(user=user)]
             Authenticator.objects.filter(user=user).delete()
+            sessions.end_all(user, now=timezone.now())
             details = {"for": username, "factors": taken}
             activity.record(actor=Actor(username="command line"), action="second_factor_reset", details=details)
         self.stdout.write(f"{username} has no second factor any more ({len(taken)} taken off).")
