@@ -46,6 +46,8 @@ def look(path: str) -> tuple[Figure, int, Figure, int]:
     client: Any = caller("bench-all", superuser=True).client
     poll = {"HX-Request": "true"}
     page, fragment = client.get(PAGES + path), client.get(PAGES + path, headers=poll)
+    if (page.status_code, fragment.status_code) != (200, 200):
+        raise RuntimeError(f"{path or '/'}: {page.status_code}, {fragment.status_code}")
     return (
         measure(lambda: client.get(PAGES + path), TIMES), len(gzip.compress(page.content, 6)),
         measure(lambda: client.get(PAGES + path, headers=poll), TIMES), len(gzip.compress(fragment.content, 6)),

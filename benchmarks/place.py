@@ -77,7 +77,7 @@ def place() -> Iterator[Place]:
             url = urlsplit(SERVER)._replace(path=f"/{name}").geturl()
             env = {
                 **os.environ, "ENV_FILE": os.devnull, "DATA_DIR": folder, "DATABASE_URL": url, "REDIS_URL": REDIS,
-                "LOG_LEVEL": "ERROR",
+                "LOG_LEVEL": "ERROR", "SECOND_FACTOR_FOR": "nobody",
                 **{key: secrets.token_urlsafe(40) for key in ("SECRET_KEY", "TOKEN_ENCRYPTION_KEYS", "ACTIVITY_KEY")},
             }  # fmt: skip
             with psycopg.connect(url, autocommit=True) as connection:
