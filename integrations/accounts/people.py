@@ -20,6 +20,7 @@ from guardian.shortcuts import remove_perm
 
 from integrations import activity
 from integrations.accounts import rights, sessions
+from integrations.accounts.login import factors
 from integrations.accounts.models import ApiToken, GrantNote, User
 from integrations.actor import Actor
 from integrations.models import Integration
@@ -167,6 +168,29 @@ def revoke_tokens(person: User, *, by: User, actor: Actor, now: datetime) -> int
             details = {"for": row.username, "tokens": number}
             activity.record(actor=actor, action="api_tokens_revoked", details=details)
     return number
+
+
+# --- What they lost --------------------------------------------------------------------------------------------------
+
+
+def new_password(person: User, *, by: User, actor: Actor, now: datetime) -> str:
+    """Instead of one that was forgotten or told: an initial one, which can't be had again. They are out everywhere, so
+    that whoever knew the old one is."""
+    with _changing(person, "giving a new password to", by=by, actor=actor) as row:
+        if not row.has_usable_password():
+            raise Refused(_("{name} signs in by the company: there is no password here.").format(name=row.username))
+        password = _password(row)
+        row.set_password(password)
+        row.save(update_fields=["password"])
+        details = {"for": row.username, "sessions": sessions.end_all(row, now=now)}
+        activity.record(actor=actor, action="password_reset", details=details)
+    return password
+
+
+def reset_factors(person: User, *, by: User, actor: Actor, now: datetime) -> int:
+    """For who has lost phone, key and recovery codes. Returns how many were taken off."""
+    with _changing(person, "taking the second factors off", by=by, actor=actor) as row:
+        return len(factors.take_off(row, actor=actor, now=now))
 
 
 # --- Roles and grants ------------------------------------------------------------------------------------------------

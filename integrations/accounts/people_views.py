@@ -117,6 +117,35 @@ def revoke_tokens(request: PageRequest, who: User) -> HttpResponse:
 
 
 @require_POST
+@never_cache
+@pages.requires_everywhere(Perm.MANAGE)
+@fresh.required(back="people:index")
+@_of_somebody
+def new_password(request: PageRequest, who: User) -> HttpResponse:
+    """As in `add`: shown by the very answer that makes it."""
+    if pages.unsure(request):
+        text = _("The old one is worth nothing from then on, and they are signed out everywhere. Their tokens stay.")
+        title = _("Give {name} a new password?").format(name=who.username)
+        return _ask(request, who, title, text, _("Give a new password"))
+    password = people.new_password(who, by=request.user, actor=actor.of(request), now=timezone.now())
+    return render(request, "accounts/new_password.html", {"person": who, "password": password})
+
+
+@require_POST
+@pages.requires_everywhere(Perm.MANAGE)
+@fresh.required(back="people:index")
+@_of_somebody
+def reset_factors(request: PageRequest, who: User) -> HttpResponse:
+    if pages.unsure(request):
+        text = _("Be sure that it is them who ask: from then on their password alone signs in.")
+        title = _("Take all second factors off {name}?").format(name=who.username)
+        return _ask(request, who, title, text, _("Take off"))
+    number = people.reset_factors(who, by=request.user, actor=actor.of(request), now=timezone.now())
+    title = _("{name} has no second factor any more").format(name=who.username)
+    return _said(request, who, title, _("They are signed out everywhere.") if number else _("They had none before."))
+
+
+@require_POST
 @pages.requires_everywhere(Perm.MANAGE)
 @fresh.required(back="people:index")
 @_of_somebody

@@ -11,7 +11,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
 from integrations.accounts import account, people, rights
-from integrations.accounts.login import company
+from integrations.accounts.login import company, factors, required
 from integrations.accounts.models import ApiToken, User
 from integrations.models import Integration
 from integrations.permissions import Perm
@@ -97,6 +97,7 @@ class Role:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Page:
     """`why_not`: why its reader may change nothing here, in words; "" if they may. `tokens`: those that live.
+    `factors`: their second ones, in words, "" for none; `must`: they have to have one.
     `followed`: the roles that the company's own groups set anew at each sign-in there (`login.company`)."""
 
     person: User
@@ -106,6 +107,8 @@ class Page:
     roles: tuple[Role, ...]
     followed: tuple[str, ...]
     tokens: int
+    factors: str
+    must: bool
     why_not: str
 
 
@@ -119,8 +122,20 @@ def page(person: User, *, reader: User, now: datetime) -> Page:
         roles=_choices(person, reader),
         followed=tuple(sorted(set(company.roles_by_group().values()))) if company.is_on() else (),
         tokens=ApiToken.objects.alive(now).filter(user=person).count(),
+        factors=_factors(factors.of(person)),
+        must=required.of(person),
         why_not=people.why_not(person, by=reader),
     )
+
+
+def _factors(theirs: factors.Factors) -> str:
+    parts = [_("authenticator app")] if theirs.app else []
+    if theirs.keys:
+        parts.append(ngettext("{n} key", "{n} keys", len(theirs.keys)).format(n=len(theirs.keys)))
+    if theirs.recovery:
+        left = ngettext("{n} recovery code left", "{n} recovery codes left", theirs.codes_left)
+        parts.append(left.format(n=theirs.codes_left))
+    return ", ".join(parts)
 
 
 def _choices(person: User, reader: User) -> tuple[Role, ...]:

@@ -6,6 +6,9 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from allauth.mfa.models import Authenticator
+from allauth.mfa.recovery_codes.internal.auth import RecoveryCodes
+from allauth.mfa.totp.internal.auth import TOTP, generate_totp_secret
 from django.contrib.auth.models import Group, Permission
 from django.db import close_old_connections, connection
 from django.test import Client
@@ -18,6 +21,7 @@ from integrations.accounts.models import ApiToken, GrantNote, User
 from integrations.actor import Actor
 from integrations.models import Activity, Integration
 from integrations.permissions import Perm
+from tests.conftest import PASSWORD
 
 pytestmark = pytest.mark.django_db
 
@@ -124,6 +128,41 @@ def test_who_is_disabled_is_out_at_once_and_stays_out_of_that_session(alice: Use
     assert list(told) == ["person_disabled", "person_enabled", "api_tokens_revoked"]
 
 
+def test_a_new_password_ends_the_old_and_every_session(alice: User, bob: User, client: Client) -> None:
+    client.force_login(bob)
+    password = people.new_password(bob, by=alice, actor=as_actor(alice), now=timezone.now())
+    assert client.get("/admin/integrations").status_code == 302
+    assert not again(bob).check_password(PASSWORD)
+    assert again(bob).check_password(password)
+    entry = Activity.objects.get(action="password_reset")
+    assert (entry.username, entry.details) == ("alice", {"for": "bob", "sessions": 1})
+    assert password not in str(list(Activity.objects.values()))
+
+
+def test_who_signs_in_by_the_company_gets_no_second_door(alice: User, bob: User) -> None:
+    bob.set_unusable_password()
+    bob.save()
+    refused(
+        lambda: people.new_password(bob, by=alice, actor=as_actor(alice), now=timezone.now()),
+        "signs in by the company",
+    )
+    assert not again(bob).has_usable_password()
+
+
+def test_second_factors_are_taken_off_together_and_told_once(alice: User, bob: User, client: Client) -> None:
+    TOTP.activate(bob, generate_totp_secret())
+    RecoveryCodes.activate(bob)
+    TOTP.activate(alice, generate_totp_secret())
+    client.force_login(bob)
+    assert people.reset_factors(bob, by=alice, actor=as_actor(alice), now=timezone.now()) == 2
+    assert client.get("/admin/integrations").status_code == 302
+    assert [row.user for row in Authenticator.objects.all()] == [alice]
+    entry = Activity.objects.get()
+    assert (entry.action, entry.details["factors"]) == ("second_factor_reset", ["recovery_codes", "totp"])
+    assert people.reset_factors(bob, by=alice, actor=as_actor(alice), now=timezone.now()) == 0
+    assert Activity.objects.count() == 1
+
+
 def test_other_sessions_stay(alice: User, bob: User, charlie: User, client: Client) -> None:
     client.force_login(bob)
     disable(charlie, by=alice)
@@ -200,6 +239,8 @@ def test_nobody_changes_who_holds_more(person: Person, alice: User, registry: di
     now = timezone.now()
     refused(lambda: people.enable(alice, by=dana, actor=as_actor(dana)), "may do things that you may not")
     refused(lambda: people.revoke_tokens(pieter, by=dana, actor=as_actor(dana), now=now), "may do things")
+    refused(lambda: people.new_password(pieter, by=dana, actor=as_actor(dana), now=now), "may do things")
+    refused(lambda: people.reset_factors(pieter, by=dana, actor=as_actor(dana), now=now), "may do things")
 
 
 def test_only_a_superuser_changes_a_superuser(person: Person, alice: User) -> None:

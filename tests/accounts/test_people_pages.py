@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 import time_machine
+from allauth.mfa.recovery_codes.internal.auth import RecoveryCodes
+from allauth.mfa.totp.internal.auth import TOTP, generate_totp_secret
 from django.contrib.auth.models import Group
 from django.test import Client
 from django.utils import timezone
@@ -16,6 +18,7 @@ from integrations import permissions
 from integrations.accounts.models import ApiToken, User
 from integrations.models import Activity, Integration
 from integrations.permissions import Perm
+from tests.conftest import PASSWORD
 
 pytestmark = pytest.mark.django_db
 
@@ -57,7 +60,9 @@ def test_who_may_is_led_there(boss: Client) -> None:
     assert f'data-key="page-{PAGE}"' in told(boss.get("/admin/integrations/palette"))
 
 
-@pytest.mark.parametrize("change", ["disable", "enable", "tokens", "roles", "grants/give", "grants/take"])
+@pytest.mark.parametrize(
+    "change", ["disable", "enable", "tokens", "password", "factors", "roles", "grants/give", "grants/take"]
+)
 def test_every_change_wants_a_fresh_login(boss: Client, bob: User, change: str) -> None:
     with time_machine.travel(timezone.now() + timedelta(minutes=6), tick=True):
         answer = boss.post(f"{PAGE}/{bob.pk}/{change}", {"sure": "yes"})
@@ -156,6 +161,41 @@ def test_tokens_are_counted_and_revoked_together(boss: Client, bob: User) -> Non
     assert "Revoke all tokens of bob?" in told(boss.post(f"{PAGE}/{bob.pk}/tokens"))
     assert "2 tokens revoked" in post(boss, bob, "tokens")
     assert "0 API tokens live" in told(boss.get(f"{PAGE}/{bob.pk}"))
+
+
+def test_a_new_password_is_asked_for_shown_once_and_opens_the_door(boss: Client, bob: User) -> None:
+    assert "Signs in with a password" in told(boss.get(f"{PAGE}/{bob.pk}"))
+    assert "Give bob a new password?" in told(boss.post(f"{PAGE}/{bob.pk}/password"))
+    assert User.objects.get(pk=bob.pk).check_password(PASSWORD)
+    answer = boss.post(f"{PAGE}/{bob.pk}/password", {"sure": "yes"})
+    assert "no-store" in answer["Cache-Control"]
+    password = re.search(r'id="password">([^<]+)<', told(answer))
+    assert password
+    assert password[1] not in told(boss.get(f"{PAGE}/{bob.pk}"))
+    assert Client().login(username="bob", password=password[1])
+
+
+def test_who_signs_in_by_the_company_has_no_password_to_replace(boss: Client, bob: User) -> None:
+    bob.set_unusable_password()
+    bob.save()
+    page = told(boss.get(f"{PAGE}/{bob.pk}"))
+    assert "Signs in by the company" in page
+    assert f"/people/{bob.pk}/password" not in page
+    assert "there is no password here" in post(boss, bob, "password")
+
+
+def test_second_factors_are_told_and_taken_off(boss: Client, bob: User, settings: Any) -> None:
+    settings.SECOND_FACTOR_FOR = "Operations Manager"
+    page = told(boss.get(f"{PAGE}/{bob.pk}"))
+    assert "No second factor · sets one up when they sign in" in page
+    assert f"/people/{bob.pk}/factors" not in page
+    TOTP.activate(bob, generate_totp_secret())
+    RecoveryCodes.activate(bob)
+    assert "Second factor: authenticator app, 10 recovery codes left" in told(boss.get(f"{PAGE}/{bob.pk}"))
+    assert "Take all second factors off bob?" in told(boss.post(f"{PAGE}/{bob.pk}/factors"))
+    assert "bob has no second factor any more" in post(boss, bob, "factors")
+    assert "They had none before." in post(boss, bob, "factors")
+    assert "No second factor" in told(boss.get(f"{PAGE}/{bob.pk}"))
 
 
 def test_what_may_not_be_changed_has_no_button_and_is_refused_in_words(

@@ -10,7 +10,13 @@ import pytest
 import time_machine
 from allauth.mfa.models import Authenticator
 from allauth.mfa.recovery_codes.internal.auth import RecoveryCodes
-from allauth.mfa.totp.internal.auth import TOTP, format_hotp_value, generate_totp_secret, hotp_value
+from allauth.mfa.totp.internal.auth import (
+    SECRET_SESSION_KEY,
+    TOTP,
+    format_hotp_value,
+    generate_totp_secret,
+    hotp_value,
+)
 from django.contrib.sessions.models import Session
 from django.core.cache import cache
 from django.core.management import CommandError, call_command
@@ -202,6 +208,26 @@ def test_an_app_is_set_up_and_recovery_codes_are_shown_once(client: Client, alic
     other = Client()
     password(other)
     assert other.post(SECOND, {"code": code(secret)}).status_code == 200, "the code that set it up is a used one"
+
+
+def test_while_it_is_set_up_its_secret_lies_sealed_in_the_session(client: Client, alice: User) -> None:
+    client.force_login(alice)
+    page = client.get(f"{FACTORS}app/add/").content.decode()
+    secret = re.search(r"<code[^>]*>([A-Z2-7]{32})</code>", page)
+    assert secret
+    assert secret[1] not in str(dict(client.session))
+    assert client.post(f"{FACTORS}app/add/", {"code": "000000"}).status_code == 200  # a slip
+    assert client.post(f"{FACTORS}app/add/", {"code": code(secret[1])}).status_code == 302
+    assert SECRET_SESSION_KEY not in client.session
+
+
+def test_a_key_that_is_gone_meanwhile_makes_a_new_secret(client: Client, alice: User, settings: Any) -> None:
+    client.force_login(alice)
+    client.get(f"{FACTORS}app/add/")
+    settings.TOKEN_ENCRYPTION_KEYS = "another:" + "k" * 43
+    answer = client.post(f"{FACTORS}app/add/", {"code": "000000"})
+    assert answer.status_code == 200
+    assert "That code is wrong" in answer.content.decode()
 
 
 def test_it_wants_a_fresh_login(client: Client, alice: User, clock: Any) -> None:

@@ -3,6 +3,7 @@
 import re
 
 import pytest
+from allauth.mfa.totp.internal.auth import TOTP, generate_totp_secret
 from playwright.sync_api import expect
 
 from integrations.accounts.models import User
@@ -39,3 +40,17 @@ def test_a_grant_and_a_goodbye(enter: Enter, alice: User, charlie: User, life: o
     expect(main.get_by_role("button", name="Enable")).to_be_visible()
     expect(page.get_by_role("heading", name="Who they are")).to_contain_text("Disabled")
     assert not User.objects.get(pk=charlie.pk).is_active
+
+
+def test_who_lost_phone_and_password_is_let_in_again(enter: Enter, alice: User, bob: User, life: object) -> None:
+    TOTP.activate(bob, generate_totp_secret())
+    page = enter(alice, f"{PEOPLE}/{bob.pk}")
+    expect(page.get_by_text("Second factor: authenticator app")).to_be_visible()
+    page.get_by_role("button", name="Take off").click()
+    page.get_by_role("dialog", name="Take all second factors off bob?").get_by_role("button", name="Take off").click()
+    expect(page.get_by_text("No second factor")).to_be_visible()
+    page.get_by_role("button", name="New password").click()
+    expect(page.get_by_role("heading", name="Give bob a new password?")).to_be_visible()
+    page.get_by_role("button", name="Give a new password").click()
+    password = page.locator("#password").inner_text()
+    assert User.objects.get(pk=bob.pk).check_password(password)

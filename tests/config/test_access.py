@@ -96,7 +96,7 @@ TABLE: dict[str, dict[str, str]] = {
     "admin/integrations/people/<uuid:person_id>": {"GET": MANAGE},
     **{
         f"admin/integrations/people/<uuid:person_id>/{change}": {"POST": MANAGE}
-        for change in ("disable", "enable", "tokens", "roles", "grants/give", "grants/take")
+        for change in ("disable", "enable", "tokens", "password", "factors", "roles", "grants/give", "grants/take")
     },
     "admin/integrations/check": {"POST": MANAGE},
     "admin/integrations/activity": {"GET": READ},

@@ -2,20 +2,31 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, cast
 
+from allauth.core import context
 from allauth.mfa.base.forms import AuthenticateForm
 from allauth.mfa.models import Authenticator
 from allauth.mfa.totp.forms import ActivateTOTPForm, DeactivateTOTPForm
-from allauth.mfa.totp.internal.auth import format_hotp_value, hotp_value, yield_hotp_counters_from_time
+from allauth.mfa.totp.internal.auth import (
+    SECRET_SESSION_KEY,
+    format_hotp_value,
+    get_totp_secret,
+    hotp_value,
+    yield_hotp_counters_from_time,
+)
 from allauth.mfa.utils import decrypt
 from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.utils.crypto import constant_time_compare
 from django.utils.translation import gettext as _
 
+from integrations import activity, crypto
+from integrations.accounts import sessions
 from integrations.accounts.login import adapters, guessing
 from integrations.accounts.models import User
+from integrations.actor import Actor
 
 LAST = "last_counter"
 """In a TOTP's `data`: the thirty seconds whose code was taken last. None of them, and none before, is taken again."""
@@ -78,7 +89,19 @@ def _counter(secret: str, code: str) -> int | None:
 
 
 class ActivateTotp(ActivateTOTPForm):
+    """Until a code shows that an app has it, the secret waits in the session: sealed, for sessions are rows too."""
+
     user: User
+    secret: str
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        where = f"totp:{self.user.pk}"
+        try:
+            self.secret = crypto.unseal(self.secret, context=where)
+        except crypto.CannotDecrypt:  # it is a new one, or the key that sealed it is gone
+            self.secret = get_totp_secret(regenerate=True)
+            context.request.session[SECRET_SESSION_KEY] = crypto.seal(self.secret, context=where)
 
     def clean_code(self) -> str:
         code = "".join(self.cleaned_data["code"].split())
@@ -115,6 +138,18 @@ def is_last(row: Authenticator) -> bool:
 
 def last_one() -> str:
     return _("It is your only second factor, and you must have one. Add another first.")
+
+
+def take_off(user: User, *, actor: Actor, now: datetime) -> list[str]:
+    """All that `user` has, recovery codes too; who holds what was lost is out. Returns the types. In a transaction."""
+    rows = Authenticator.objects.select_for_update().filter(user=user)
+    if not (taken := sorted(row.type for row in rows)):
+        return []
+    with context.request_context(None):  # one entry for all of them, not one for each (trail.removed)
+        rows.delete()
+    details = {"for": user.username, "factors": taken, "sessions": sessions.end_all(user, now=now)}
+    activity.record(actor=actor, action="second_factor_reset", details=details)
+    return taken
 
 
 @dataclass(frozen=True, slots=True)

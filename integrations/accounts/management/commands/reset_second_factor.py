@@ -3,13 +3,11 @@
 from argparse import ArgumentParser
 from typing import Any
 
-from allauth.mfa.models import Authenticator
 from django.core.management.base import BaseCommand, CommandError
 from django.db import transaction
 from django.utils import timezone
 
-from integrations import activity
-from integrations.accounts import sessions
+from integrations.accounts.login import factors
 from integrations.accounts.models import User
 from integrations.actor import Actor
 
@@ -28,9 +26,5 @@ class Command(BaseCommand):
         if user is None:
             raise CommandError(f"There is no user {username!r}.")
         with transaction.atomic():
-            taken = [row.type for row in Authenticator.objects.select_for_update().filter(user=user)]
-            Authenticator.objects.filter(user=user).delete()
-            sessions.end_all(user, now=timezone.now())
-            details = {"for": username, "factors": taken}
-            activity.record(actor=Actor(username="command line"), action="second_factor_reset", details=details)
+            taken = factors.take_off(user, actor=Actor(username="command line"), now=timezone.now())
         self.stdout.write(f"{username} has no second factor any more ({len(taken)} taken off).")
