@@ -101,7 +101,8 @@ class ActivateTotp(ActivateTOTPForm):
             self.secret = crypto.unseal(self.secret, context=where)
         except crypto.CannotDecrypt:  # it is a new one, or the key that sealed it is gone
             self.secret = get_totp_secret(regenerate=True)
-            context.request.session[SECRET_SESSION_KEY] = crypto.seal(self.secret, context=where)
+            sealed = crypto.seal(self.secret, context=where)
+            context.request.session[SECRET_SESSION_KEY] = sealed
 
     def clean_code(self) -> str:
         code = "".join(self.cleaned_data["code"].split())
