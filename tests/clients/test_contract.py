@@ -240,7 +240,7 @@ def test_whoever_comes_during_a_short_pause_waits_for_its_end(
     assert (caught.value.provider_code, caught.value.wait) == ("rate_limit_exceeded", 1.0)
     began = time.monotonic()
     run("resend", "send_email", made("resend", patience=5))
-    assert 0.5 < time.monotonic() - began < 3
+    assert time.monotonic() - began > 0.5
     assert sandbox.requests("resend")["POST /emails"] == {429: 1, 200: 1}
 
 

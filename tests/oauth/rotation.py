@@ -58,7 +58,7 @@ def play(
     while time.monotonic() < ends or (not (blind or seen.rotations_killed) and time.monotonic() < ends + 60):
         doomed = rotator.start("rotate", blind=blind)
         time.sleep(chance.uniform(0.0, 0.2))
-        if chance.random() < 0.6:
+        if not blind and chance.random() < 0.6:
             seen.rotations_killed += rotator.kill(doomed)
         else:
             done = rotator.wait(doomed)
