@@ -220,9 +220,17 @@ def held(job: CronJob) -> str:
     return ""
 
 
-def retain_activity() -> dict[str, Any]:
-    """Remove old entries of the activity log. Raises cron.NotDone when they were tampered with: then they stay."""
-    done = retention.run(now=timezone.now())
+def let_go() -> dict[str, Any]:
+    """Each night: drop what is personal in events that have had its time, then remove old entries of the activity log.
+    Raises cron.NotDone when those were tampered with: then they stay."""
+    now = timezone.now()
+    dropped = personal.run(now=now, budget_seconds=80)
+    done = retention.run(now=now, budget_seconds=160)
+    done |= {
+        "message": words.of_letting_go(done["message"], dropped),
+        "personal_dropped": dropped["dropped"],
+        "finished": done["finished"] and dropped["finished"],
+    }
     if done["findings"]:
         raise cron.NotDone(done["message"], done)
     return done
@@ -243,7 +251,7 @@ JOBS = (
         catches_up=True,
         alone=True,
     ),
-    Job(name="activity-retention", schedule="30 2 * * *", work=retain_activity, catches_up=True),
+    Job(name="activity-retention", schedule="30 2 * * *", work=let_go, catches_up=True),
 )
 
 BY_NAME = {job.name: job for job in JOBS}

@@ -37,6 +37,9 @@ def of_drain(done: Mapping[str, Any]) -> str:
     return _joined(parts)
 
 
+LATER = "Time was up: the rest goes next time."
+
+
 def of_cleaning(done: Mapping[str, Any]) -> str:
     """ "1,204 rows removed: 1,200 of zoho-crm, 4 refused. What is personal was dropped from 30 events." """
     removed = dict(done["removed"])
@@ -50,10 +53,20 @@ def of_cleaning(done: Mapping[str, Any]) -> str:
     drops = "would be dropped" if done["dry_run"] else "was dropped"
     parts = [
         f"{_some(sum(removed.values()), 'row')} {verb}: {each}." if removed else "",
-        f"What is personal {drops} from {_some(personal, 'event')}." if personal else "",
-        "" if done["finished"] else "Time was up: the rest goes next time.",
+        _of_personal(personal, drops) if personal else "",
+        "" if done["finished"] else LATER,
     ]
     return _joined(parts)
+
+
+def of_letting_go(activity: str, dropped: Mapping[str, Any]) -> str:
+    """ "Entries 1 to 204 removed. What is personal was dropped from 30 events." """
+    parts = [activity, _of_personal(dropped["total"], "was dropped") if dropped["total"] else ""]
+    return _joined([*parts, "" if dropped["finished"] else LATER])
+
+
+def _of_personal(events: int, verb: str) -> str:
+    return f"What is personal {verb} from {_some(events, 'event')}."
 
 
 def of_roll_up(words: str, removed: Mapping[str, int]) -> str:
