@@ -1,22 +1,29 @@
 """The Django admin: for superusers only. Secrets never shown, logs read-only, every change in the activity log."""
 
+from functools import wraps
 from http import HTTPStatus
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from django.contrib import admin
+from django.contrib.auth import get_user_model
 from django.contrib.auth.decorators import login_not_required
 from django.contrib.auth.views import redirect_to_login
 from django.core.exceptions import PermissionDenied
+from django.db import transaction
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import reverse
+from django.utils import timezone
 from django.utils.decorators import method_decorator
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from integrations import activity, actor
 from integrations.models import Integration
+
+if TYPE_CHECKING:
+    from integrations.pages import PageRequest
 
 M = TypeVar("M", bound=Model)
 
@@ -40,6 +47,22 @@ class SuperuserSite(admin.AdminSite):
             raise PermissionDenied
         return redirect_to_login(request.GET.get("next") or reverse("admin:index"))
 
+    def admin_view(self, view: Any, cacheable: bool = False) -> Any:
+        """Whatever is changed here wants a fresh login, and is done with its entries in the activity log or not at
+        all: Django has no transaction around actions and passwords."""
+        from integrations.accounts import fresh
+
+        @wraps(view)
+        def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+            if request.method != "POST" or not self.has_permission(request) or request.path == reverse("admin:logout"):
+                return view(request, *args, **kwargs)
+            if not fresh.is_fresh(request, timezone.now()):
+                return fresh.ask(cast("PageRequest", request), back="admin:index")
+            with transaction.atomic():
+                return view(request, *args, **kwargs)
+
+        return super().admin_view(guarded, cacheable)
+
     def logout(self, request: HttpRequest, extra_context: Any = None) -> TemplateResponse:
         if request.method == "POST" and request.user.is_authenticated:
             activity.record(actor=actor.of(request), action="logout")
@@ -48,6 +71,7 @@ class SuperuserSite(admin.AdminSite):
     def password_change(self, request: HttpRequest, extra_context: Any = None) -> TemplateResponse:
         response = super().password_change(request, extra_context)
         if request.method == "POST" and response.status_code == HTTPStatus.FOUND:
+            get_user_model().objects.filter(pk=request.user.pk).update(password_given_by="")  # type: ignore[misc]
             activity.record(actor=actor.of(request), action="password_changed")
         return response
 

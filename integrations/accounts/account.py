@@ -78,6 +78,7 @@ def change_password(form: PasswordChangeForm, *, actor: Actor, now: datetime) ->
     """Whether it was taken. Attempts that were not are told once a minute: somebody may guess at the old one."""
     if form.is_valid():
         with transaction.atomic():
+            form.user.password_given_by = ""
             form.save()
             activity.record(actor=actor, action="password_changed")
         return True

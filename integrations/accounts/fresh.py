@@ -7,7 +7,7 @@ can't prove anything anew: it must have been made with the scope `dangerous`.
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from functools import wraps
-from typing import Any, Concatenate, ParamSpec
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec
 
 from django.contrib.auth.signals import user_logged_in
 from django.dispatch import receiver
@@ -21,11 +21,16 @@ from django_htmx.http import HttpResponseClientRedirect
 from integrations import pages
 from integrations.pages import PageRequest
 
+if TYPE_CHECKING:
+    from allauth.socialaccount.models import SocialLogin
+
 P = ParamSpec("P")
 View = Callable[Concatenate[PageRequest, P], HttpResponseBase]
 
 PROVED = "proved_at"
 WITHIN = timedelta(minutes=5)
+SKEW = timedelta(minutes=1)
+"""So far a provider's clock may be ahead of ours."""
 
 
 def is_fresh(request: HttpRequest, now: datetime) -> bool:
@@ -39,6 +44,22 @@ def proved(sender: object, request: HttpRequest | None, **kwargs: Any) -> None:
     """They have just proved who they are."""
     if request is not None and hasattr(request, "session"):
         request.session[PROVED] = timezone.now().timestamp()
+
+
+def proved_to_company(request: HttpRequest, login: "SocialLogin") -> None:
+    """When the company says that they did: one that still knows them from this morning lets whoever sits there in
+    again without a question."""
+    now, at = timezone.now().timestamp(), auth_time(login)
+    if at is not None and at - now < SKEW.total_seconds():
+        request.session[PROVED] = min(at, now)
+    else:
+        request.session.pop(PROVED, None)
+
+
+def auth_time(login: "SocialLogin") -> float | None:
+    """`auth_time` of the ID token (OpenID Connect Core 1.0, section 2), in seconds since 1970; None: it has none."""
+    told = (login.account.extra_data.get("id_token") or {}).get("auth_time")
+    return float(told) if isinstance(told, int | float) and not isinstance(told, bool) else None
 
 
 def required(back: str) -> Callable[[View[P]], View[P]]:

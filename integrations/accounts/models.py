@@ -24,6 +24,8 @@ class User(AbstractUser):
     time_zone = models.CharField(
         max_length=64, blank=True, default="", help_text=gettext_lazy("Empty: the installation's.")
     )
+    # The user name of whoever made the password, and so knows it, until its person chooses another.
+    password_given_by = models.CharField(max_length=150, blank=True, default="", editable=False)
     single_keys = models.BooleanField(gettext_lazy("single-key shortcuts"), default=True)
 
     # For one request: the permissions an API token is confined to; empty means no confinement (`permissions.limit`).

@@ -104,6 +104,17 @@ def _must_hold(by: User, given: rights.Held, words: str) -> None:
         raise Refused(words)
 
 
+def _must_be_theirs(person: User, given: rights.Held) -> None:
+    """Whoever gave them the password that they still have could use what is given: no more than they hold then."""
+    giver = person.password_given_by
+    if not giver:
+        return
+    known = User.objects.filter(username=giver, is_active=True).first()
+    if known is None or not rights.held(known).covers(given):
+        words = _("{name} still has the password that {giver} gave them, who may do less: let them change it first.")
+        raise Refused(words.format(name=person.username, giver=giver))
+
+
 # --- Coming and going ------------------------------------------------------------------------------------------------
 
 
@@ -116,6 +127,7 @@ def add(person: User, *, role: Group | None, by: User, actor: Actor) -> str:
             _must_hold(by, rights.of_role(role), _not_all_of(role))
         password = _password(person)
         person.set_password(password)
+        person.password_given_by = by.username
         try:
             with transaction.atomic():
                 person.save(force_insert=True)
@@ -181,7 +193,8 @@ def new_password(person: User, *, by: User, actor: Actor, now: datetime) -> str:
             raise Refused(_("{name} signs in by the company: there is no password here.").format(name=row.username))
         password = _password(row)
         row.set_password(password)
-        row.save(update_fields=["password"])
+        row.password_given_by = by.username
+        row.save(update_fields=["password", "password_given_by"])
         details = {"for": row.username, "sessions": sessions.end_all(row, now=now)}
         activity.record(actor=actor, action="password_reset", details=details)
     return password
@@ -191,6 +204,19 @@ def reset_factors(person: User, *, by: User, actor: Actor, now: datetime) -> int
     """For who has lost phone, key and recovery codes. Returns how many were taken off."""
     with _changing(person, "taking the second factors off", by=by, actor=actor) as row:
         return len(factors.take_off(row, actor=actor, now=now))
+
+
+@transaction.atomic
+def hand_over(person: User, *, actor: Actor, now: datetime) -> None:
+    """To the company, which vouches for them from now on: what whoever made the account knows of it opens nothing."""
+    person.set_unusable_password()
+    person.password_given_by = ""
+    person.save(update_fields=["password", "password_given_by"])
+    ended = sessions.end_all(person, now=now)
+    tokens = ApiToken.objects.alive(now).filter(user=person).update(revoked_at=now)
+    factors.take_off(person, actor=actor, now=now)
+    details = {"for": person.username, "sessions": ended, "tokens": tokens}
+    activity.record(actor=actor, action="company_connected", details=details)
 
 
 # --- Roles and grants ------------------------------------------------------------------------------------------------
@@ -204,6 +230,7 @@ def choose_roles(person: User, *, roles: Collection[Group], by: User, actor: Act
             return False
         for role in after - before:
             _must_hold(by, rights.of_role(role), _not_all_of(role))
+            _must_be_theirs(row, rights.of_role(role))
         row.groups.set(after)
         old, new = ({"roles": sorted(role.name for role in some)} for some in (before, after))
         details = {"for": row.username, "before": old, "after": new}
@@ -217,6 +244,7 @@ def give(person: User, perm: Perm, integration: Integration, *, by: User, actor:
     words = words.format(permission=perm.public_name, name=integration.name)
     with _changing(person, "granting to", by=by, actor=actor) as row:
         _must_hold(by, rights.of_grant(perm, integration), words)
+        _must_be_theirs(row, rights.of_grant(perm, integration))
         if _granted(row, perm, integration):
             return False
         grant = UserObjectPermission.objects.assign_perm(perm.value, row, integration)

@@ -7,7 +7,10 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
+from allauth.account.internal.stagekit import LOGIN_SESSION_KEY
+from allauth.account.utils import user_pk_to_url_str
 from allauth.usersessions.models import UserSession
 from django.conf import settings
 from django.contrib.auth import SESSION_KEY, logout
@@ -127,8 +130,14 @@ def begin(request: HttpRequest, *, now: datetime) -> None:
 def end_all(person: User, *, now: datetime) -> int:
     """For good: one of somebody who is disabled must not come to life again with them. Returns how many there were."""
     living = Session.objects.filter(expire_date__gt=now)
-    theirs = [row.pk for row in living.iterator() if row.get_decoded().get(SESSION_KEY) == str(person.pk)]
+    theirs = [row.pk for row in living.iterator() if _is_of(row.get_decoded(), person)]
     return Session.objects.filter(pk__in=theirs).delete()[0]
+
+
+def _is_of(kept: dict[str, Any], person: User) -> bool:
+    """They are signed in by it, or half the way there: past the password, before the second factor."""
+    half = kept.get(LOGIN_SESSION_KEY) or {}
+    return kept.get(SESSION_KEY) == str(person.pk) or half.get("user_pk") == user_pk_to_url_str(person)
 
 
 def _over(request: HttpRequest, now: datetime) -> str:

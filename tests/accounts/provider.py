@@ -20,7 +20,8 @@ CLIENT, SECRET = "integrations", "of the company"
 
 
 class Provider:
-    """`claims` is who is signed in there. `asked` are the requests for authorisation, `broken` makes tokens fail."""
+    """`claims` is who is signed in there, since `signed_in_ago` seconds (told unless `tells_when` is off). `asked` are
+    the requests for authorisation, `broken` makes tokens fail."""
 
     def __init__(self) -> None:
         self.key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
@@ -28,6 +29,7 @@ class Provider:
         self.asked: list[dict[str, str]] = []
         self.codes: dict[str, dict[str, str]] = {}
         self.broken = False
+        self.signed_in_ago, self.tells_when = 0, True
         self.url = ""
 
     def authorise(self, address: str) -> str:
@@ -47,6 +49,8 @@ class Provider:
             return 400, {"error": "invalid_grant", "error_description": "PKCE"}
         now = int(time.time())
         claims = self.claims | {"iss": self.url, "aud": CLIENT, "iat": now, "exp": now + 300}
+        if self.tells_when:
+            claims["auth_time"] = now - self.signed_in_ago
         token = jwt.encode(claims, self.key, algorithm="RS256", headers={"kid": "one"})
         return 200, {"access_token": "opaque", "token_type": "Bearer", "id_token": token, "expires_in": 300}
 

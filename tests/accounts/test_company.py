@@ -4,16 +4,18 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from allauth.mfa.models import Authenticator
 from allauth.mfa.totp.internal.auth import TOTP, generate_totp_secret
 from allauth.socialaccount.models import SocialAccount
 from django.contrib.auth.models import Group
 from django.test import Client
 
 from integrations.accounts.login import company
-from integrations.accounts.models import User
+from integrations.accounts.models import ApiToken, User
 from integrations.models import Activity
 from tests.accounts import provider as providers
 from tests.accounts.provider import Provider
+from tests.conftest import PASSWORD
 
 pytestmark = pytest.mark.django_db
 
@@ -114,6 +116,83 @@ def test_who_lost_their_group_is_out(client: Client, provider: Provider) -> None
     other = Client()
     assert come(other, provider)["Location"] == LOGIN
     assert other.get("/admin/integrations").status_code == 302
+
+
+def test_whose_groups_are_gone_holds_nothing_behind_the_door_either(client: Client, provider: Provider) -> None:
+    come(client, provider)
+    thandi = User.objects.get()
+    _row, token = ApiToken.issue(user=thandi, name="x", scopes=[], expires_at=None)
+    provider.claims["groups"] = []
+    come(Client(), provider)
+    assert roles(thandi) == []
+    assert client.get("/admin/integrations").status_code == 403
+    bearer = {"Authorization": f"Bearer {token}"}
+    assert Client().get("/api/admin/integrations", headers=bearer).status_code == 403
+
+
+def test_what_opened_an_account_before_opens_it_no_more(client: Client, provider: Provider, person: Any) -> None:
+    """Somebody may have made it in advance, for whoever the company lets in by it one day."""
+    planted = person("tm")
+    User.objects.filter(pk=planted.pk).update(email="thandi@example.com")
+    _row, token = ApiToken.issue(user=planted, name="x", scopes=[], expires_at=None)
+    TOTP.activate(planted, generate_totp_secret())
+    inside = Client()
+    inside.force_login(planted)
+    provider.claims["groups"] = ["it-admins"]
+    come(client, provider)
+    assert roles(planted) == ["Super Admin"]
+    assert client.get("/admin/integrations").status_code == 200
+    assert inside.get("/admin/integrations").status_code == 302
+    bearer = {"Authorization": f"Bearer {token}"}
+    assert Client().get("/api/admin/integrations", headers=bearer).status_code == 401
+    assert Client().post(LOGIN, {"login": "tm", "password": PASSWORD}).status_code == 200
+    assert not Authenticator.objects.exists()
+    assert Activity.objects.get(action="company_connected").details == {"for": "tm", "sessions": 1, "tokens": 1}
+
+
+def test_nothing_is_hung_on_whoever_is_signed_in(client: Client, provider: Provider, person: Any) -> None:
+    client.force_login(person("root", is_superuser=True, is_staff=True))
+    there = client.get(START, {"process": "connect"})["Location"]
+    client.get(provider.authorise(there).replace("http://testserver", ""))
+    assert not SocialAccount.objects.exists()
+    assert Activity.objects.filter(action="login", outcome="failure").exists()
+
+
+def test_who_became_a_superuser_comes_this_way_no_more(client: Client, provider: Provider) -> None:
+    come(client, provider)
+    User.objects.update(is_superuser=True)
+    other = Client()
+    assert come(other, provider)["Location"] == LOGIN
+    assert other.get("/django-admin/").status_code == 302
+    assert Activity.objects.filter(action="login", outcome="failure").get().details["why"] == "superuser"
+
+
+DANGEROUS = "/admin/integrations/people/add"
+
+
+@pytest.mark.parametrize(
+    ("ago", "tells", "fresh"), [(10, True, True), (3600, True, False), (-3600, True, False), (0, False, False)]
+)
+def test_fresh_is_who_signed_in_there_just_now_and_not_who_was_let_through(
+    client: Client, provider: Provider, ago: int, tells: bool, fresh: bool
+) -> None:
+    provider.claims["groups"] = ["it-admins"]
+    provider.signed_in_ago, provider.tells_when = ago, tells
+    come(client, provider)
+    assert (client.get(DANGEROUS).status_code == 200) is fresh
+
+
+def test_proving_by_a_company_that_does_not_say_when_is_told(client: Client, provider: Provider) -> None:
+    provider.claims["groups"], provider.tells_when = ["it-admins"], False
+    come(client, provider)
+    there = client.post("/accounts/prove/", {"company": "1", "next": DANGEROUS})["Location"]
+    client.get(provider.authorise(there).replace("http://testserver", ""))
+    assert {provider.asked[-1][name] for name in ("prompt", "max_age")} == {"login", "0"}
+    assert "does not say when you signed in (auth_time)" in client.get("/accounts/prove/").content.decode()
+    provider.tells_when = True
+    there = client.post("/accounts/prove/", {"company": "1", "next": DANGEROUS})["Location"]
+    client.get(provider.authorise(there).replace("http://testserver", ""))
+    assert client.get(DANGEROUS).status_code == 200
 
 
 def test_whom_we_know_by_a_verified_address_is_who_they_are(

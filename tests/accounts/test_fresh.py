@@ -44,6 +44,11 @@ def test_later_they_prove_who_they_are_and_come_back_to_the_page(stale: Client) 
     assert stale.post(REVOKE).status_code == 200
 
 
+@pytest.mark.parametrize("then", ["overview", "foo", "//evil.example", "https://evil.example/", "/\\evil.example"])
+def test_whoever_proved_it_goes_nowhere_else(stale: Client, then: str) -> None:
+    assert stale.post(PROVE, {"next": then, "password": PASSWORD})["Location"] == "/admin/integrations"
+
+
 def test_htmx_is_led_there_by_its_own_header(stale: Client) -> None:
     answer = stale.post(REVOKE, headers={"HX-Request": "true", "Referer": f"http://testserver{TOKENS}"})
     assert answer["HX-Redirect"] == f"{PROVE}?next=%2Fadmin%2Fintegrations%2Foauth"

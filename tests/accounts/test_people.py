@@ -139,6 +139,40 @@ def test_a_new_password_ends_the_old_and_every_session(alice: User, bob: User, c
     assert password not in str(list(Activity.objects.values()))
 
 
+def test_who_still_has_a_password_that_somebody_knows_gets_no_further_than_to_change_it(
+    alice: User, bob: User, client: Client
+) -> None:
+    given = people.new_password(bob, by=alice, actor=as_actor(alice), now=timezone.now())
+    client.login(username="bob", password=given)
+    assert client.get("/admin/integrations")["Location"] == "/admin/integrations/account"
+    assert client.get("/accounts/factors/")["Location"] == "/admin/integrations/account"
+    assert client.post("/admin/integrations/account/tokens")["Location"] == "/admin/integrations/account"
+    assert client.get("/api/admin/integrations").json()["code"] == "password_given"
+    assert "alice knows your password." in client.get("/admin/integrations/account").content.decode()
+    own = {"old_password": given, "new_password1": "a horse of mine", "new_password2": "a horse of mine"}
+    client.post("/admin/integrations/account/password", own)
+    assert client.get("/admin/integrations").status_code == 200
+    assert again(bob).password_given_by == ""
+
+
+def test_nobody_is_raised_whose_password_is_known_to_somebody_who_may_do_less(
+    person: Person, alice: User, registry: dict[str, Integration]
+) -> None:
+    dana = of_a_mix(person, "dana", Perm.READ, Perm.MANAGE)
+    thandi = User(username="thandi", email="thandi@example.com")
+    people.add(thandi, role=None, by=dana, actor=as_actor(dana))
+    with pytest.raises(people.Refused, match="thandi still has the password that dana gave them, who may do less"):
+        roles(thandi, "Super Admin", by=alice)
+    with pytest.raises(people.Refused, match="who may do less"):
+        give(thandi, Perm.CRON_TRIGGER, registry["resend"], by=alice)
+    assert give(thandi, Perm.READ, registry["resend"], by=alice)  # dana holds that
+    User.objects.filter(pk=dana.pk).update(is_active=False)
+    with pytest.raises(people.Refused, match="who may do less"):
+        give(thandi, Perm.MANAGE, registry["resend"], by=alice)
+    User.objects.filter(pk=thandi.pk).update(password_given_by="")
+    assert roles(thandi, "Super Admin", by=alice)
+
+
 def test_who_signs_in_by_the_company_gets_no_second_door(alice: User, bob: User) -> None:
     bob.set_unusable_password()
     bob.save()

@@ -25,8 +25,10 @@ from django.test import Client
 from django.utils import timezone
 from guardian.shortcuts import assign_perm
 
+from integrations.accounts import people
 from integrations.accounts.login import factors
 from integrations.accounts.models import FactorSecret, User
+from integrations.actor import Actor
 from integrations.models import Activity, Integration
 from tests.api.conftest import Caller
 from tests.conftest import PASSWORD
@@ -208,6 +210,37 @@ def test_an_app_is_set_up_and_recovery_codes_are_shown_once(client: Client, alic
     other = Client()
     password(other)
     assert other.post(SECOND, {"code": code(secret)}).status_code == 200, "the code that set it up is a used one"
+
+
+def test_the_code_that_set_it_up_signs_nobody_in_even_by_a_clock_that_is_ahead(client: Client, alice: User) -> None:
+    client.force_login(alice)
+    page = client.get(f"{FACTORS}app/add/").content.decode()
+    secret = re.search(r"<code[^>]*>([A-Z2-7]{32})</code>", page)
+    assert secret
+    early = code(secret[1], away=1)
+    assert client.post(f"{FACTORS}app/add/", {"code": early}).status_code == 302
+    other = Client()
+    password(other)
+    assert other.post(SECOND, {"code": early}).status_code == 200
+
+
+@pytest.mark.parametrize("change", ["new_password", "disable"])
+def test_who_is_half_way_in_is_out_too(client: Client, alice: User, secret: str, person: Any, change: str) -> None:
+    root = Actor(username="root")
+    by = person("root", is_superuser=True)
+    password(client)
+    getattr(people, change)(alice, by=by, actor=root, now=timezone.now())
+    assert client.post(SECOND, {"code": code(secret)})["Location"] == LOGIN
+    assert not Activity.objects.filter(action="login").exists()
+
+
+def test_who_was_disabled_half_way_in_is_not_let_in_whatever_became_of_the_session(
+    client: Client, alice: User, secret: str
+) -> None:
+    password(client)
+    User.objects.update(is_active=False)
+    assert client.post(SECOND, {"code": code(secret)})["Location"] == LOGIN
+    assert not Activity.objects.filter(action="login", outcome="success").exists()
 
 
 def test_while_it_is_set_up_its_secret_lies_sealed_in_the_session(client: Client, alice: User) -> None:

@@ -1,6 +1,10 @@
 """The Django admin: lists open, nothing secret shows, logs can't be touched, what is changed is told."""
 
+from datetime import timedelta
+from unittest.mock import Mock
+
 import pytest
+import time_machine
 from django.contrib.admin import site
 from django.contrib.auth.models import Group, Permission
 from django.urls import reverse
@@ -8,7 +12,7 @@ from django.utils import timezone
 from guardian.models import UserObjectPermission
 
 from integrations import activity, adminsite, permissions
-from integrations.accounts.models import User
+from integrations.accounts.models import ApiToken, User
 from integrations.actor import Actor
 from integrations.cron.models import CronJob
 from integrations.models import Activity, Integration
@@ -45,6 +49,37 @@ def lived_in(registry):
         headers={"a": "canary-head"},
     )
     activity.record(actor=Actor(username="alice"), action="login")
+
+
+def password_of(user):
+    return reverse("admin:auth_user_password_change", args=[user.pk])
+
+
+OWN = {"password1": "Zebra-crossing-9911", "password2": "Zebra-crossing-9911", "usable_password": "true"}
+
+
+def test_every_change_wants_a_fresh_login(root, bob):
+    with time_machine.travel(timezone.now() + timedelta(minutes=6), tick=True):
+        assert root.get("/django-admin/accounts/user/").status_code == 200
+        for path in (password_of(bob), reverse("admin:accounts_user_change", args=[bob.pk])):
+            assert root.post(path, OWN)["Location"].startswith("/accounts/prove/")
+        assert root.post("/django-admin/logout/")["Location"] == "/accounts/login/"
+    assert not User.objects.get(pk=bob.pk).check_password(OWN["password1"])
+
+
+@pytest.mark.parametrize("what", ["an action", "a password"])
+def test_what_can_not_be_told_is_not_done(root, bob, monkeypatch, what):
+    row, _token = ApiToken.issue(user=bob, name="x", scopes=[], expires_at=None)
+    path, form = (password_of(bob), OWN)
+    if what == "an action":
+        path = "/django-admin/accounts/apitoken/"
+        form = {"action": "revoke", "_selected_action": [str(row.pk)]}
+    monkeypatch.setattr(activity, "record", Mock(side_effect=RuntimeError))
+    with pytest.raises(RuntimeError):
+        root.post(path, form)
+    row.refresh_from_db()
+    assert row.revoked_at is None
+    assert not User.objects.get(pk=bob.pk).check_password(OWN["password1"])
 
 
 @pytest.mark.parametrize("model", list(site._registry), ids=lambda model: model._meta.label)

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from allauth.account.adapter import DefaultAccountAdapter
+from allauth.core.exceptions import ImmediateHttpResponse
 from allauth.mfa.adapter import DefaultMFAAdapter
 from allauth.mfa.models import Authenticator
 from django.conf import settings
@@ -60,6 +61,12 @@ class Accounts(DefaultAccountAdapter):
         trail.refused(request, user, why="disabled")
         self.add_message(request, 40, message=_("You can't sign in here. Ask an administrator."))
         return redirect("account_login")
+
+    def login(self, request: HttpRequest, user: Any) -> None:
+        """Between password and second step somebody may have been disabled: allauth doesn't ask again."""
+        if not type(user).objects.filter(pk=user.pk, is_active=True).exists():
+            raise ImmediateHttpResponse(self.respond_user_inactive(request, user))
+        super().login(request, user)
 
     def post_login(self, request: HttpRequest, user: Any, **hook: Any) -> HttpResponse:
         response: HttpResponse = super().post_login(request, user, **hook)

@@ -1,8 +1,9 @@
 """The company's own sign-in, by OpenID Connect: who it vouches for, and which of its groups are which of our roles.
 
 A person is known by the provider's `sub`. The first time, they are matched by an e-mail address that the provider says
-is verified; superusers never are: whoever runs the provider would have the Django admin with it. Who is new is made
-only when one of their groups is one of our roles.
+is verified, and what opened their account until then, password, second factors, tokens, opens it no more: somebody may
+have made it for that. Superusers never come this way: whoever runs the provider would have the Django admin with it.
+Who is new is made only when one of their groups is one of our roles.
 """
 
 import logging
@@ -22,10 +23,11 @@ from django.db import transaction
 from django.dispatch import receiver
 from django.http import HttpRequest, HttpResponseBase
 from django.shortcuts import redirect
+from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from integrations import activity, actor
-from integrations.accounts import people
+from integrations.accounts import fresh, people
 from integrations.accounts.login import required
 from integrations.accounts.models import User
 from integrations.permissions import SUPER_ADMIN
@@ -34,6 +36,8 @@ log = logging.getLogger(__name__)
 
 MISSING, UNVERIFIED, SUPERUSER, PROVIDER = "no_role", "unverified_email", "superuser", "provider_error"
 LONGEST_NAME = 140
+PROVING = "proving"
+"""`data` of a sign-in's state: they were sent there to prove who they are anew."""
 
 
 def is_on() -> bool:
@@ -67,7 +71,13 @@ class Company(DefaultSocialAccountAdapter):
         return bool(_granted(sociallogin))
 
     def pre_social_login(self, request: HttpRequest, sociallogin: SocialLogin) -> None:
+        if sociallogin.state.get("process", "login") != "login":  # hang it on an account that is signed in
+            _refuse(request, None, PROVIDER)
+        if sociallogin.is_existing and sociallogin.user.is_superuser:
+            _refuse(request, sociallogin, SUPERUSER)
         if roles_by_group() and not _granted(sociallogin):
+            if sociallogin.is_existing:
+                follow(sociallogin.user, wanted=set(), named=set(roles_by_group().values()), request=request)
             _refuse(request, sociallogin, MISSING)
         if sociallogin.is_existing:
             return
@@ -78,7 +88,9 @@ class Company(DefaultSocialAccountAdapter):
         if user and user.is_superuser:
             _refuse(request, sociallogin, SUPERUSER)
         if user:
-            sociallogin.connect(request, user)
+            with transaction.atomic():
+                people.hand_over(user, actor=actor.of(request), now=timezone.now())
+                sociallogin.connect(request, user)
         elif not _granted(sociallogin):
             _refuse(request, sociallogin, MISSING)
 
@@ -155,8 +167,12 @@ def came(request: HttpRequest, user: User, sociallogin: SocialLogin | None = Non
     """Roles follow the groups at each sign-in: of those that `OIDC_ROLES` names, one has what one's groups give."""
     if sociallogin is None:
         return
+    fresh.proved_to_company(request, sociallogin)
     if settings.OIDC_SECOND_FACTOR:
         request.session[required.SATISFIED] = True
+    if sociallogin.state.get("data") == PROVING and fresh.auth_time(sociallogin) is None:
+        text = _("{name} does not say when you signed in (auth_time), so that doesn't count here.")
+        messages.warning(request, text.format(name=settings.OIDC_NAME))
     if named := set(roles_by_group().values()):
         follow(user, wanted=set(_granted(sociallogin)), named=named, request=request)
 

@@ -125,7 +125,7 @@ class DeactivateTotp(DeactivateTOTPForm):
 
 def mark_used(row: Authenticator) -> None:
     """Called as it is set up: the code that showed that the app has the secret signs nobody in."""
-    row.data[LAST] = max(yield_hotp_counters_from_time()) - 1
+    row.data[LAST] = max(yield_hotp_counters_from_time())
     row.save(update_fields=["data"])
 
 

@@ -48,8 +48,13 @@ def unknown_roles() -> list[str]:
     return sorted(named - set(Group.objects.filter(name__in=named).values_list("name", flat=True)))
 
 
+_CHOOSE = "Choose a password of your own first: under Account, in the pages."
+_SECOND_FACTOR = "Set a second factor up first: under Account, in the pages."
+
+
 class SecondFactorMiddleware:
-    """Leads to the page where one is set up. Tokens are not asked: they are made by those who have one."""
+    """Leads to the page where one is set up, and before that to where one chooses a password of one's own, in place of
+    the one that somebody made and knows. Tokens are not asked: they are made by those who have one."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
         self.get_response = get_response
@@ -58,24 +63,28 @@ class SecondFactorMiddleware:
         return self.get_response(request)
 
     def process_view(self, request: HttpRequest, *view: object) -> HttpResponseBase | None:
+        if request.user.is_authenticated and request.user.password_given_by and not _is_for_password(request):
+            return self._to(request, reverse("account"), "password_given", _CHOOSE)
         if settings.SECOND_FACTOR_FOR == NOBODY or not request.user.is_authenticated or _open(request):
             return None
         if request.session.get(SATISFIED) or is_satisfied(request):
             return None
-        if request.path.startswith("/api/"):
-            if request.headers.get("Authorization", "").lower().startswith("bearer "):
-                return None
-            text = "Set a second factor up first: under Account, in the pages."
-            return problems.response(403, "second_factor_required", text)
-        return _lead(request)
+        return self._to(request, reverse("mfa_index"), "second_factor_required", _SECOND_FACTOR)
+
+    def _to(self, request: HttpRequest, where: str, code: str, text: str) -> HttpResponseBase | None:
+        if not request.path.startswith("/api/"):
+            return _lead(request, where)
+        if request.headers.get("Authorization", "").lower().startswith("bearer "):
+            return None
+        return problems.response(403, code, text)
 
 
-def _lead(request: HttpRequest) -> HttpResponseBase:
-    """To where one is set up; what a page asks for by itself, once it is there, is just not answered."""
-    htmx, where = getattr(request, "htmx", None), reverse("mfa_index")
+def _lead(request: HttpRequest, where: str) -> HttpResponseBase:
+    """To where it is done; what a page asks for by itself, once it is there, is just not answered."""
+    htmx = getattr(request, "htmx", None)
     if not htmx:
         return redirect(where)
-    there = (htmx.current_url_abs_path or "").startswith(reverse("account_login").removesuffix("login/"))
+    there = (htmx.current_url_abs_path or "").startswith((reverse("account_login").removesuffix("login/"), where))
     return HttpResponse(status=204) if there else HttpResponseClientRedirect(where)
 
 
@@ -89,6 +98,11 @@ def is_satisfied(request: HttpRequest) -> bool:
     if factors.has(user):
         request.session[SATISFIED] = True
     return True
+
+
+def _is_for_password(request: HttpRequest) -> bool:
+    match = request.resolver_match
+    return (match.view_name if match else "") in {*WITHOUT, "account", "account_logout"}
 
 
 def _open(request: HttpRequest) -> bool:

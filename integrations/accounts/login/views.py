@@ -99,7 +99,10 @@ def prove(request: PageRequest) -> HttpResponseBase:
 def _by_company(request: PageRequest, then: str) -> HttpResponseBase:
     """Signed in there as they are, they are asked all the same."""
     provider = get_company_adapter().get_provider(request, "company")
-    answer: HttpResponseBase = provider.redirect(request, "login", next_url=then, auth_params={"prompt": "login"})
+    how = {"prompt": "login", "max_age": "0"}  # the second makes the provider say when they did: fresh.auth_time
+    answer: HttpResponseBase = provider.redirect(
+        request, "login", next_url=then, data=company.PROVING, auth_params=how
+    )
     return answer
 
 
@@ -139,7 +142,8 @@ def _ask(request: PageRequest, then: str, problem: str) -> HttpResponse:
 def _then(request: PageRequest) -> str:
     """Where they were going, if it is here."""
     then = request.POST.get("next", request.GET.get("next", ""))
-    if url_has_allowed_host_and_scheme(then, {request.get_host()}, require_https=request.is_secure()):
+    here = url_has_allowed_host_and_scheme(then, {request.get_host()}, require_https=request.is_secure())
+    if here and then.startswith("/"):  # "foo" is an address too, and may be the name of a view
         return then
     return reverse(settings.LOGIN_REDIRECT_URL)
 
