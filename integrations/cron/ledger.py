@@ -19,7 +19,7 @@ from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from cronsim import CronSim
-from django.db import DatabaseError, IntegrityError, transaction
+from django.db import DatabaseError, IntegrityError, connection, transaction
 from django.db.models import F, OuterRef, Q, Subquery
 from django.utils import timezone
 from django.utils.translation import gettext as _
@@ -56,13 +56,13 @@ BATCH = 2000
 Status, Trigger = CronRun.Status, CronRun.Trigger
 
 
-class TimedOut(BaseException):
+class TimedOut(KeyboardInterrupt):
     """Raised into a job's work when its time is up. No Exception: work that goes on after one thing went wrong must
-    not take this for another."""
+    not take this for another. A KeyboardInterrupt is what psycopg takes for a reason to cancel a query."""
 
 
-class Cancelled(BaseException):
-    """Raised into a job's work when somebody cancelled it. No Exception either."""
+class Cancelled(KeyboardInterrupt):
+    """Raised into a job's work when somebody cancelled it. A KeyboardInterrupt as well."""
 
 
 class NotDone(Exception):
@@ -201,8 +201,10 @@ def carry_out(job: CronJob, entry: CronRun, work: Work) -> None:
             summary = work(**entry.arguments)
         _end(job, entry, Status.SUCCESS, started, result_summary=summary)
     except TimedOut as error:
+        _drop_broken_connection()
         _end(job, entry, Status.TIMEOUT, started, error_message=str(error))
     except Cancelled as error:
+        _drop_broken_connection()
         _end(job, entry, Status.FAILED, started, error_message=str(error))
     except NotDone as error:
         _end(job, entry, Status.FAILED, started, error_message=str(error), result_summary=error.summary)
@@ -210,6 +212,12 @@ def carry_out(job: CronJob, entry: CronRun, work: Work) -> None:
         log.exception("The job %s failed", job.job_name)
         words = f"{type(error).__name__}: {error}"
         _end(job, entry, Status.FAILED, started, error_message=words, traceback=traceback.format_exc()[-8000:])
+
+
+def _drop_broken_connection() -> None:
+    """Work that is interrupted in the middle of a query may leave a connection on which nothing can be asked."""
+    if not connection.is_usable():
+        connection.close()
 
 
 class _Progress:

@@ -3,14 +3,15 @@
 import signal
 import threading
 import time
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from django.db import connection
+from django.db.transaction import atomic
 from django.utils import timezone
 
-from config import tasks
+from config import interrupting, tasks
 from config.interrupting import within
 from integrations.cron import services
 from integrations.cron.models import CronJob, CronRun
@@ -89,6 +90,52 @@ def test_a_run_past_its_time_is_ended_even_if_its_work_bears_every_error(job):
     )
     assert entry.duration_ms < 5000
     assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
+
+
+def wait_in_a_query() -> None:
+    """SQLite works in our own process: there the wait is ours."""
+    with connection.cursor() as cursor:
+        if connection.vendor == "postgresql":
+            cursor.execute("SELECT pg_sleep(60)")
+        else:
+            time.sleep(60)
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("transaction", [False, True])
+@pytest.mark.parametrize(
+    ("seconds", "words", "outcome"),
+    [
+        (0.2, "", ("timeout", "It was ended after 0.2 s, which is all the time it has.")),
+        (60, "Cancelled by alice.", ("failed", "Cancelled by alice.")),
+    ],
+)
+def test_a_run_is_ended_in_the_middle_of_a_query(job, monkeypatch, seconds, words, outcome, transaction):
+    monkeypatch.setattr(interrupting, "LOOK_SECONDS", 0.2)
+
+    def work():
+        with atomic() if transaction else nullcontext():
+            wait_in_a_query()
+        return {}
+
+    run(job, within(work, seconds, lambda: words))
+    entry = CronRun.objects.get()
+    assert (entry.status, entry.error_message) == outcome
+    job.refresh_from_db()
+    assert job.last_run_status == outcome[0]
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize(("end", "outcome"), [(services.TimedOut, "timeout"), (services.Cancelled, "failed")])
+def test_a_connection_that_an_interruption_broke_is_replaced(job, end, outcome):
+    def work():
+        connection.ensure_connection()
+        if connection.vendor == "postgresql":  # SQLite's can't break
+            connection.connection.pgconn.send_query(b"SELECT 1")  # and nobody fetches the answer
+        raise end("It was in the middle of a query.")
+
+    run(job, work)
+    assert CronRun.objects.get().status == outcome
 
 
 def test_a_run_within_its_time_leaves_no_alarm_behind(job):
