@@ -260,7 +260,7 @@ def _word(body: dict[str, Any], name: str, most: int) -> str:
 
 def _json(answer: Answer) -> dict[str, Any]:
     try:
-        body = json.loads(answer.body)
+        body = json.loads(answer.body, parse_int=float)  # a number of any length: an int of 10**400 is no float
     except (ValueError, RecursionError):
         return {}
     return body if isinstance(body, dict) else {}

@@ -51,6 +51,11 @@ def test_nothing_secret_shows_in_a_repr():
         ({"access_token": "a", "expires_in": "soon"}, timedelta(hours=1)),
         ({"access_token": "a", "expires_in": -5}, timedelta(hours=1)),
         ({"access_token": "a", "expires_in": 1e300}, timedelta(hours=1)),
+        (b'{"access_token": "a", "expires_in": 1%s}' % (b"0" * 400), timedelta(hours=1)),
+        (b'{"access_token": "a", "expires_in": 1%s}' % (b"0" * 5000), timedelta(hours=1)),
+        (b'{"access_token": "a", "expires_in": Infinity}', timedelta(hours=1)),
+        (b'{"access_token": "a", "expires_in": NaN}', timedelta(hours=1)),
+        ({"access_token": "a", "expires_in": "1" + "0" * 400}, timedelta(hours=1)),
     ],
 )
 def test_the_lifetime_is_what_the_provider_says_or_usually_gives(body, lifetime):

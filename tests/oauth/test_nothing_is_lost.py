@@ -17,7 +17,7 @@ from integrations import activity
 from integrations import services as registry_services
 from integrations.actor import SYSTEM, Actor
 from integrations.models import Integration
-from integrations.providers.spec import ProviderError
+from integrations.providers.spec import Answer, ProviderError
 from oauth import flow, services, tokens
 from oauth.models import AuthorizationRequest, Grant, Leftover, Token, TokenEvent
 from oauth.services import authorize, importing, refresh, servers, store
@@ -322,6 +322,18 @@ def test_nobody_waits_for_another_for_ever(crm: Integration, registry: dict[str,
         assert [error for error in failed if not isinstance(error, services.NothingToRevoke)] == []
         services.connect(sign, given(f"s{round_}"), actor=SYSTEM)
     assert list(activity.verify()) == []
+
+
+@pytest.mark.parametrize("zeros", [400, 5000])
+def test_a_lifetime_beyond_all_numbers_costs_no_new_token(
+    crm: Integration, monkeypatch: pytest.MonkeyPatch, zeros: int
+) -> None:
+    Token.objects.update(expires_at=timezone.now() - timedelta(minutes=1))
+    body = b'{"access_token": "new", "refresh_token": "newer", "expires_in": 1%s}' % (b"0" * zeros)
+    answer = Answer(status=200, headers={}, body=body, elapsed_ms=1)
+    monkeypatch.setattr(refresh, "ask", lambda *_args, **_kwargs: answer)
+    assert services.access_token(crm) == "new"
+    assert Token.objects.get(integration=crm).refresh_token() == "newer"
 
 
 # --- By the clock ----------------------------------------------------------------------------------------------------
