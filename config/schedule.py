@@ -52,9 +52,14 @@ class Job:
 
 
 def check_health() -> dict[str, Any]:
-    """The sweep at its turn, and what follows from it; then whoever waits outside for a sign of life gets one."""
+    """The sweep at its turn, and what follows from it; then whoever waits outside for a sign of life gets one.
+
+    Raises cron.NotDone when a check broke.
+    """
     done = sweep()
     deadman.call()
+    if done["broken"]:
+        raise cron.NotDone(done["message"], done)
     return done
 
 

@@ -9,10 +9,12 @@ STATUSES = ("down", "degraded", "unknown", "healthy")
 def of_sweep(done: Mapping[str, Any]) -> str:
     """ "10 checked: 1 down, 9 healthy. Changed: mtn-coverage." """
     statuses = ", ".join(f"{done[status]} {status}" for status in STATUSES if done.get(status))
+    nothing = "" if done["broken"] else "None was due."
     parts = [
-        f"{done['checked']:,} checked: {statuses}." if done["checked"] else "None was due.",
+        f"{done['checked']:,} checked: {statuses}." if done["checked"] else nothing,
         f"Changed: {', '.join(done['changed'])}." if done["changed"] else "",
         f"First failure, looked at again soon: {', '.join(done['suspects'])}." if done["suspects"] else "",
+        f"The check itself broke: {', '.join(done['broken'])}." if done["broken"] else "",
         *_of_watch(done),
     ]
     return _joined(parts)

@@ -1,5 +1,6 @@
 """Checking integrations: look, judge, write down what it means. Only this module writes an integration's health."""
 
+import logging
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -12,9 +13,12 @@ from django.utils.translation import gettext as _
 
 from healthchecks import look, record, status
 from healthchecks.models import CheckResult
+from healthchecks.status import Seen
 from integrations import activity, providers
 from integrations.actor import Actor
 from integrations.models import HealthStatus, Integration
+
+log = logging.getLogger(__name__)
 
 LEASE = timedelta(seconds=40)  # longer than any check takes
 
@@ -26,16 +30,19 @@ Trigger = CheckResult.Trigger
 
 @dataclass(slots=True)
 class Sweep:
-    """What a sweep did; `recheck_at` is when the first suspicion wants another look."""
+    """What a sweep did; `recheck_at` is when the first suspicion wants another look. `broken`: those of which nothing
+    could be written down, for a fault of ours."""
 
     checked: int = 0
     statuses: dict[str, int] = field(default_factory=dict)
     changed: list[str] = field(default_factory=list)
     suspects: list[str] = field(default_factory=list)
+    broken: list[str] = field(default_factory=list)
     recheck_at: datetime | None = None
 
     def as_dict(self) -> dict[str, Any]:
-        return {"checked": self.checked, **self.statuses, "changed": self.changed, "suspects": self.suspects}
+        slugs = {"changed": self.changed, "suspects": self.suspects, "broken": self.broken}
+        return {"checked": self.checked, **self.statuses, **slugs}
 
 
 def sweep(*, now: datetime | None = None) -> Sweep:
@@ -44,17 +51,27 @@ def sweep(*, now: datetime | None = None) -> Sweep:
     due = [one for one in Integration.objects.filter(is_active=True, check_due_at__lte=now) if _claim(one, now)]
     done = Sweep()
     for integration, seen in look.at_all(due):
-        verdict = status.judge(seen, now=timezone.now())
-        before = integration.health_status
-        suspect = record.keep(integration, verdict, seen, trigger=Trigger.SWEEP)
-        done.checked += 1
-        done.statuses[verdict.status] = done.statuses.get(verdict.status, 0) + 1
-        if suspect:
-            done.suspects.append(integration.slug)
-            done.recheck_at = min(done.recheck_at or suspect, suspect)
-        elif integration.health_status != before:
-            done.changed.append(f"{integration.slug}: {before} → {integration.health_status}")
+        try:
+            _write_down(integration, seen, done)
+        except Integration.DoesNotExist:
+            log.info("%s was deleted while it was checked", integration.slug)
+        except Exception:
+            log.exception("The check of %s broke", integration.slug)
+            done.broken.append(integration.slug)
     return done
+
+
+def _write_down(integration: Integration, seen: Seen, done: Sweep) -> None:
+    verdict = status.judge(seen, now=timezone.now())
+    before = integration.health_status
+    suspect = record.keep(integration, verdict, seen, trigger=Trigger.SWEEP)
+    done.checked += 1
+    done.statuses[verdict.status] = done.statuses.get(verdict.status, 0) + 1
+    if suspect:
+        done.suspects.append(integration.slug)
+        done.recheck_at = min(done.recheck_at or suspect, suspect)
+    elif integration.health_status != before:
+        done.changed.append(f"{integration.slug}: {before} → {integration.health_status}")
 
 
 class Inactive(Exception):

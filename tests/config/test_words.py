@@ -6,7 +6,7 @@ from config import words
 
 QUIET = {"alarms_opened": 0, "alarms_closed": 0, "alerts": 0}
 OVER = {"alarms_closed": 2}
-SWEPT = {"checked": 10, "changed": [], "suspects": [], **QUIET}
+SWEPT = {"checked": 10, "changed": [], "suspects": [], "broken": [], **QUIET}
 DRAINED = (
     dict.fromkeys(
         ("processed", "failed", "duplicates", "slots_missed", "slots_unknown", "silences_opened", "silences_ended"), 0
@@ -20,6 +20,8 @@ DRAINED = (
     [
         (SWEPT | {"healthy": 9, "down": 1}, "10 checked: 1 down, 9 healthy."),
         (SWEPT | {"checked": 0}, "None was due."),
+        (SWEPT | {"checked": 0, "broken": ["a", "b"]}, "The check itself broke: a, b."),
+        (SWEPT | {"checked": 1, "down": 1, "broken": ["a"]}, "1 checked: 1 down. The check itself broke: a."),
         (
             SWEPT | {"healthy": 10, "changed": ["a: now down"], "suspects": ["b"], **OVER},
             "10 checked: 10 healthy. Changed: a: now down. First failure, looked at again soon: b. 2 alarms over.",

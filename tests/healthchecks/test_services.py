@@ -8,9 +8,12 @@ import pytest
 from django.db import connection
 from django.utils import timezone
 
+from config import schedule, wakeup
 from healthchecks import figures, look, services, uptime
 from healthchecks.models import CheckResult, Incident, StatusChange
+from healthchecks.status import Seen
 from integrations.actor import Actor
+from integrations.cron import services as cron
 from integrations.models import Activity, ApiMetric, Integration
 from oauth import services as oauth
 from oauth.models import Token
@@ -273,6 +276,39 @@ def test_a_check_whose_worker_was_killed_falls_due_again_soon(connected, monkeyp
             services.sweep(now=now)
     assert services.sweep(now=now).checked == 0
     assert services.sweep(now=now + services.LEASE).checked == 10
+
+
+def test_one_that_is_deleted_while_it_is_checked_disturbs_no_other(registry, monkeypatch):
+    def look_and_lose(due):
+        Integration.objects.filter(pk=due[0].pk).delete()
+        return [(one, Seen()) for one in due]
+
+    monkeypatch.setattr(look, "at_all", look_and_lose)
+    done = services.sweep()
+    assert (done.checked, done.broken) == (9, [])
+    assert CheckResult.objects.count() == 9
+
+
+@pytest.mark.parametrize("breaks", ["judging", "writing down"])
+def test_a_check_that_breaks_disturbs_no_other_and_the_job_says_which_it_was(registry, monkeypatch, caplog, breaks):
+    module, name = {"judging": (services.status, "judge"), "writing down": (services.record, "_change")}[breaks]
+    real, calls = getattr(module, name), []
+
+    def break_once(*args, **kwargs):
+        calls.append(args)
+        if len(calls) == 1:
+            raise RuntimeError("a bug")
+        return real(*args, **kwargs)
+
+    monkeypatch.setattr(module, name, break_once)
+    monkeypatch.setattr(look, "at_all", lambda due: [(one, Seen()) for one in due])
+    monkeypatch.setattr(wakeup, "_send", lambda *_: None)
+    with pytest.raises(cron.NotDone, match=r"9 checked: .* The check itself broke: ") as told:
+        schedule.check_health()
+    (slug,) = told.value.summary["broken"]
+    assert CheckResult.objects.count() == 9
+    assert not CheckResult.objects.filter(integration__slug=slug).exists()
+    assert f"The check of {slug} broke" in caplog.text
 
 
 def test_notices_do_not_cause_checks_where_silence_is_not_what_is_wrong(sandbox):
