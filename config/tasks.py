@@ -64,7 +64,7 @@ def run_job(job_id: str, slot: str = "") -> None:
     if job is None or work is None:
         return
     now = timezone.now()
-    promised = datetime.fromisoformat(slot) if slot else cron.slot(job, now)
+    promised = datetime.fromisoformat(slot) if slot else cron.announced(job, now)
     if not slot and now - promised > cron.waits(job, promised):
         return  # beat is back and makes good on what it missed; whether that is still run is for the job to say
     ending = within(work, job.timeout_seconds, lambda: cron.ended_by(job))

@@ -39,6 +39,8 @@ Signs = Callable[[datetime, datetime], Sequence[datetime]]
 LONGEST_WAIT = timedelta(minutes=15)
 """A message about a slot is thrown away after that, or just before the next slot."""
 SETTLING = timedelta(seconds=10)
+AHEAD = timedelta(seconds=30)
+"""So far the clock of beat may be ahead of a worker's; of a job that runs every minute half of that."""
 LOST_AFTER = timedelta(seconds=60)
 """So long after its time a run that nobody ended is given up."""
 UNANNOUNCED = timedelta(seconds=20)
@@ -86,9 +88,19 @@ def next_run(job: CronJob, now: datetime) -> datetime:
 
 
 def slot(job: CronJob, now: datetime) -> datetime:
-    """The newest slot at or before `now`, in UTC: what a message from beat is about."""
-    after = now.astimezone(ZoneInfo(job.timezone)) + timedelta(seconds=1)
+    """The newest slot at or before `now`, in UTC."""
+    after = (now + timedelta(seconds=1)).astimezone(ZoneInfo(job.timezone))  # in this order: adding loses `fold`
     return next(CronSim(job.schedule, after, reverse=True)).astimezone(UTC)
+
+
+def announced(job: CronJob, now: datetime) -> datetime:
+    """The slot that a message from beat is about, which doesn't name it: the newest; or the one that is just coming,
+    when the newest has its run or is too old to be meant: then beat's clock is a little ahead of ours."""
+    last, coming = slot(job, now), next_run(job, now)
+    if coming - now > min(AHEAD, (coming - last) / 4):
+        return last
+    begun = CronRun.objects.filter(job=job, scheduled_for=last).exists()
+    return coming if begun or now - last > waits(job, last) else last
 
 
 def slots(job: CronJob, after: datetime, until: datetime) -> list[datetime]:

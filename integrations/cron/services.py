@@ -20,6 +20,7 @@ from integrations.cron.ledger import (
     TimedOut,
     Watched,
     Work,
+    announced,
     ask,
     cancel,
     carry_out,
@@ -38,9 +39,9 @@ from integrations.cron.models import CronJob
 from integrations.cron.schedules import describe as in_words
 
 __all__ = [
-    "TASK", "AlreadyRunning", "Cancelled", "NotDone", "Signs", "TimedOut", "Watched", "Work", "add", "ask",
-    "cancel", "carry_out", "change", "ended_by", "follow", "forget_old", "in_words", "lost", "next_run", "pick_up",
-    "remove", "run", "signs_of_runs", "slot", "waits", "watch",
+    "TASK", "AlreadyRunning", "Cancelled", "NotDone", "Signs", "TimedOut", "Watched", "Work", "add", "announced",
+    "ask", "cancel", "carry_out", "change", "ended_by", "follow", "forget_old", "in_words", "lost", "next_run",
+    "pick_up", "remove", "run", "signs_of_runs", "slot", "waits", "watch",
 ]  # fmt: skip
 
 TASK = "cron.run"

@@ -156,6 +156,66 @@ def test_a_ledger_that_a_wrong_clock_drove_ahead_begins_again_now(job):
     assert job.ledger_until == NOW
 
 
+# --- Clocks that differ, and are changed -----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def no_work(monkeypatch) -> None:
+    monkeypatch.setattr(schedule, "work_of", lambda job: dict)
+
+
+def tell(job: CronJob, at: datetime) -> dict[str, str]:
+    """Beat's message, picked up when the worker's clock says `at`."""
+    with time_machine.travel(at, tick=False):
+        tasks.run_job(str(job.pk))
+    return ledger(job)
+
+
+@pytest.mark.parametrize(
+    ("promised", "behind", "before"),
+    [
+        ("* * * * *", 0.1, True), ("* * * * *", 4, False), ("* * * * *", 14, True), ("*/15 * * * *", 3, False),
+        ("*/15 * * * *", 29, True), ("5 12 * * *", 29, False),
+    ],
+)  # fmt: skip
+def test_a_worker_whose_clock_is_behind_beats_does_the_slot_that_is_meant(job, no_work, promised, behind, before):
+    job.schedule, slot = promised, NOW.replace(minute=15 if "15" in promised else 5, second=0)
+    job.save()
+    if before:
+        CronRun.objects.create(job=job, scheduled_for=cron.slot(job, slot - MINUTE), started_at=NOW, status="success")
+    told = tell(job, slot - timedelta(seconds=behind))
+    assert told[f"{slot:%H:%M}"] == "success"
+    assert len(told) == 1 + before
+    assert tell(job, slot) == told  # no second run
+
+
+def test_a_message_that_waited_is_about_its_own_slot_not_the_one_that_is_coming(job, no_work):
+    assert tell(job, NOW + timedelta(seconds=20)) == {"10:00": "success"}
+
+
+def test_no_message_takes_a_slot_that_is_not_about_to_come(job, no_work):
+    job.schedule = "*/15 * * * *"
+    job.save()
+    assert tell(job, NOW) == {"10:00": "success"}
+    for seconds in (60, 600, 838):
+        assert tell(job, NOW + timedelta(seconds=seconds)) == {"10:00": "success"}
+
+
+def test_each_quarter_of_an_hour_that_comes_twice_has_its_run(job, no_work):
+    """In Berlin, where two o'clock comes at 00:00 UTC and again at 01:00."""
+    start = datetime(2026, 10, 24, 23, 45, tzinfo=UTC)
+    CronJob.objects.filter(pk=job.pk).update(
+        timezone="Europe/Berlin", schedule="*/15 * * * *", ledger_until=start - MINUTE
+    )
+    job.refresh_from_db()
+    moments = [start + timedelta(minutes=15 * n) for n in range(13)]
+    for moment in moments:
+        assert cron.slot(job, moment) == cron.slot(job, moment + timedelta(minutes=14)) == moment
+        tell(job, moment + timedelta(seconds=1))
+    look(moments[-1] + 20 * MINUTE, *moments)
+    assert ledger(job) == {f"{moment:%H:%M}": "success" for moment in moments}
+
+
 # --- Catching up -----------------------------------------------------------------------------------------------------
 
 
