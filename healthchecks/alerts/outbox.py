@@ -24,6 +24,7 @@ from integrations import mandate
 from integrations.due import in_hand
 from integrations.permissions import Perm
 from integrations.providers.spec import ProviderError
+from webhooks.services.receive import storable
 
 log = logging.getLogger(__name__)
 
@@ -201,6 +202,7 @@ def settle(row: Delivery, *, name: str, trouble: str) -> datetime | None:
     What has become untrue meanwhile is not tried again: it would arrive after its end.
     """
     now = timezone.now()
+    name, trouble = storable(name), storable(trouble)
     alarm = stamps.lock(row.alert)
     if not trouble:
         if Delivery.objects.finish(

@@ -30,7 +30,7 @@ OLD_SECRET = "whsec_b2xkLWZvcndhcmQtc2VjcmV0LTI0Ynk="
 
 @dataclass
 class Target:
-    """Answers by path: /ok, /hang, /reset, /redirect, /gone, /busy, or /<status>. `got` is what reached /ok."""
+    """Answers by path: /ok, /hang, /reset, /redirect, /nul, /gone, /busy, or /<status>. `got` is what reached /ok."""
 
     port: int = 0
     got: list[tuple[dict[str, str], bytes]] = field(default_factory=list)
@@ -60,10 +60,11 @@ def target(settings, monkeypatch) -> Iterator[Target]:
                 return
             if path == "/ok":
                 one.got.append(({name.lower(): value for name, value in self.headers.items()}, body))
-            status = {"/ok": 200, "/redirect": 302, "/gone": 410, "/busy": 429, "/hang": 200}.get(path, 500)
+            known = {"/ok": 200, "/redirect": 302, "/nul": 302, "/gone": 410, "/busy": 429, "/hang": 200}
+            status = known.get(path, 500)
             self.send_response(status)
             if status == 302:
-                self.send_header("Location", one.url("/ok"))
+                self.send_header("Location", "/a\x00b" if path == "/nul" else one.url("/ok"))
             if status == 429:
                 self.send_header("Retry-After", "1800")
             self.send_header("Content-Length", "5")
@@ -144,6 +145,42 @@ def test_what_is_not_taken_is_told_and_tried_again(target, event, path, words):
     assert target.asked == [path]
     if path == "/busy":
         assert one.due_at > timezone.now() + timezone.timedelta(minutes=29)
+
+
+def test_location_nul(target, event):
+    row = event(target.url("/nul"))
+    assert forward.run_due().failed == 1
+    one = Forward.objects.get()
+    assert (one.status, one.due_at is None) == ("failed", False)
+    assert "it points to /a\ufffdb;" in one.error_message
+    assert Attempt.objects.get(log=row, target=target.url("/nul")).error == one.error_message
+
+
+def test_a_target_of_which_nothing_can_be_written_down_holds_up_no_other(target, event, monkeypatch, caplog):
+    for number in range(3):
+        event(target.url("/500"), number=number)
+    event(target.url("/ok"), slug="didit-kyc")
+    before = forward._settle
+
+    def settle(row: Forward, *told: Any) -> None:
+        if row.url.endswith("/500"):
+            raise RuntimeError("no room on the disk")
+        before(row, *told)
+
+    monkeypatch.setattr(forward, "_settle", settle)
+    assert forward.run_due().delivered == 1
+    assert len(target.asked) <= 1 + forward.AT_ONCE
+    assert "could not be written down" in caplog.text
+
+
+def test_one_whose_workers_died_at_every_try_is_given_up(target, event, settings):
+    settings.WEBHOOK_RETRY_WAITS = [0]
+    event(target.url("/ok"))
+    Forward.objects.update(attempts=2)
+    assert forward.run_due().as_dict() == {"forwarded": 0, "forwards_failed": 1, "forwards_stopped": 0}
+    one = Forward.objects.get()
+    assert (target.asked, one.status, one.due_at) == ([], "failed", None)
+    assert one.error_message == "A worker died while sending it, 2 times."
 
 
 def test_the_last_try_is_the_last(target, event, settings):

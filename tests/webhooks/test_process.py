@@ -111,6 +111,13 @@ def test_waits_grow_and_then_it_gives_up(stored, settings):
     assert "Traceback" in row.traceback
 
 
+def test_an_error_that_no_database_takes_as_it_is_holds_up_nothing(stored):
+    row = stored()
+    assert process.drain(handled_by(refuse(ProviderError("It says: a\x00b\ud800.")))).failed == 1
+    row.refresh_from_db()
+    assert (row.status, row.error_message) == ("failed", "It says: a\ufffdb\ufffd.")
+
+
 def test_a_permanent_failure_is_not_tried_again(stored):
     row = stored()
     process.drain(handled_by(refuse(ProviderError("never", permanent=True))))

@@ -6,6 +6,7 @@ falls due again, and the target knows it by its `webhook-id`. A target that hang
 its forwards are under way at once, and once it has failed to answer the others wait for a minute.
 """
 
+import logging
 import random
 import time
 import traceback
@@ -37,6 +38,8 @@ from webhooks import privacy
 from webhooks.models import Attempt, Forward, Webhook, WebhookLog
 from webhooks.services.receive import storable
 
+log = logging.getLogger(__name__)
+
 DEFAULT_SECRET_ENV = "WEBHOOK_FORWARD_SECRET"  # noqa: S105 - a name
 THREADS = 8
 AT_ONCE = 2
@@ -58,13 +61,15 @@ class NotAnswered(ProviderError):
 
 @dataclass(slots=True)
 class Summary:
-    """`next_due_at`: when the first of those that failed is tried again."""
+    """`next_due_at`: when the first of those that failed is tried again. `unwell`: the targets that did not answer;
+    `broken`: those where we could not write down what became of a try."""
 
     delivered: int = 0
     failed: int = 0
     stopped: int = 0
     next_due_at: datetime | None = None
     unwell: set[UUID] = field(default_factory=set)
+    broken: set[UUID] = field(default_factory=set)
 
     def as_dict(self) -> dict[str, int]:
         return {"forwarded": self.delivered, "forwards_failed": self.failed, "forwards_stopped": self.stopped}
@@ -92,7 +97,10 @@ def plan(log_ids: Iterable[UUID], *, now: datetime) -> int:
 
 
 def run_due(*, budget_seconds: float = 45.0) -> Summary:
-    """Send every forward that is due, those of all targets side by side, until none is left or time is up."""
+    """Send every forward that is due, those of all targets side by side, until none is left or time is up.
+
+    What breaks with us costs no other target its turn: what else is due there is left for the next round.
+    """
     summary, ends = Summary(), time.monotonic() + budget_seconds
     queues: dict[UUID, deque[Forward]] = {}
     busy: Counter[UUID] = Counter()
@@ -108,8 +116,13 @@ def run_due(*, budget_seconds: float = 45.0) -> Summary:
             if not flying:
                 break
             for done in wait(flying, return_when=FIRST_COMPLETED).done:
-                busy[flying.pop(done)] -= 1
-                done.result()
+                webhook_id = flying.pop(done)
+                busy[webhook_id] -= 1
+                try:
+                    done.result()
+                except Exception:
+                    log.exception("What became of a forward of webhook %s could not be written down", webhook_id)
+                    summary.broken.add(webhook_id)
     for webhook_id in summary.unwell:
         _postpone(webhook_id)
     return summary
@@ -117,11 +130,12 @@ def run_due(*, budget_seconds: float = 45.0) -> Summary:
 
 def _next(queues: dict[UUID, deque[Forward]], busy: Counter[UUID], summary: Summary) -> Forward | None:
     """The next one to send, each target in its turn."""
+    left = summary.unwell | summary.broken
     if not any(queues.values()):
         queues.clear()
-        queues.update(_due(exclude=[*summary.unwell, *(webhook for webhook, number in busy.items() if number)]))
+        queues.update(_due(exclude=[*left, *(webhook for webhook, number in busy.items() if number)]))
     for webhook_id, waiting in list(queues.items()):
-        if webhook_id in summary.unwell:
+        if webhook_id in left:
             waiting.clear()
         if waiting and busy[webhook_id] < (1 if waiting[0].webhook.forward_in_order else AT_ONCE):
             queues[webhook_id] = queues.pop(webhook_id)  # to the end of the line
@@ -166,6 +180,10 @@ def send(row: Forward, summary: Summary) -> bool:
     if not Forward.objects.claim(row, now=timezone.now(), lease=LEASE):
         return False
     row = Forward.objects.select_related("log", "webhook__integration").get(pk=row.pk)
+    if row.attempts > len(settings.WEBHOOK_RETRY_WAITS) + 1:
+        died = ProviderError(f"A worker died while sending it, {row.attempts - 1} times.", permanent=True)
+        _settle(row, None, died, 0, summary)
+        return True
     if words := mandate.lost(row.mandate, Perm.WEBHOOKS_REPLAY, [row.webhook.integration_id]):
         _stop_asked(row, words, summary)
         return True
@@ -252,7 +270,7 @@ def _settle(
     now = timezone.now()
     code = answer.status if answer else None
     told = partial(privacy.struck, payload=row.log.payload, paths=privacy.personal(row.webhook.integration.spec))
-    words = told(error.words)[:2000] if error else ""
+    words = told(storable(error.words))[:2000] if error else ""
     changes: dict[str, Any] = {"status_code": code, "error_message": words}
     if error is None:
         held = Forward.objects.finish(row, status=Status.DELIVERED, due_at=None, done_at=now, **changes)

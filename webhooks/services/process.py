@@ -27,6 +27,7 @@ from integrations.providers.spec import ProviderError
 from webhooks import privacy
 from webhooks.models import Attempt, Webhook, WebhookLog
 from webhooks.services import forward, standing
+from webhooks.services.receive import storable
 
 Status = WebhookLog.Status
 
@@ -339,14 +340,14 @@ def _failed(log: WebhookLog, error: Exception, trace: str, summary: Summary, ela
     again = None if spent else timezone.now() + timedelta(seconds=waits[log.attempts - 1])
     denied = permanent and not log.verified
     told = partial(privacy.struck, payload=log.payload, paths=privacy.personal(log.webhook.integration.spec))
-    words = told(error.words if isinstance(error, ProviderError) else f"{type(error).__name__}: {error}")
+    words = told(storable(error.words if isinstance(error, ProviderError) else f"{type(error).__name__}: {error}"))
     with transaction.atomic():
         if WebhookLog.objects.finish(
             log,
             status=Status.FAILED,
             due_at=again,
             error_message=words[:2000],
-            traceback=told(trace)[-8000:],
+            traceback=told(storable(trace))[-8000:],
             processing_time_ms=elapsed_ms,
             denied=denied,
         ):

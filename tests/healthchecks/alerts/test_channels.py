@@ -203,6 +203,26 @@ def test_a_resend_that_is_down_for_the_sender_too_is_made_up_for(sandbox, regist
     assert (first.status, first.due_at) == ("waiting", timezone.now() + timedelta(seconds=outbox.WAITS[0]))
 
 
+def test_nul_in_channels_words(registry, clock, settings, phone, pager, turn, monkeypatch):
+    settings.ALERT_TO, settings.ALERT_FALLBACK_TO = phone.url, pager.url
+    sent = channels.send
+
+    def send(route: routes.Route, message: Message) -> str:
+        if not route.fallback:
+            raise ProviderError("The mail server answers 550: a\x00b.")
+        return sent(route, message) + "\x00"
+
+    monkeypatch.setattr(channels, "send", send)
+    unwell(registry["netcash"])
+    turn()
+    assert len(pager.got) == 1
+    first, second = Delivery.objects.order_by("fallback")
+    assert (first.error, first.due_at) == (
+        "The mail server answers 550: a\ufffdb.", timezone.now() + timedelta(seconds=outbox.WAITS[0])
+    )  # fmt: skip
+    assert (second.status, second.provider_id) == ("sent", "\ufffd")
+
+
 def test_a_repeat_by_resend_carries_the_same_key(sandbox, registry, settings, monkeypatch):
     """Killed between its answer and our stamp, the second sending is no second e-mail (24 h at Resend)."""
     from integrations.clients import resend
