@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from datetime import datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -204,6 +205,35 @@ def test_410_stops_it_until_somebody_resumes(target, event):
     assert forward.resume(webhook, actor=Actor(username="alice"), now=timezone.now()) == 1
     assert forward.run_due().delivered == 1
     assert Activity.objects.filter(action="forward_resumed").count() == 1
+
+
+def test_two_410_at_once(target, event, monkeypatch, caplog):
+    """The first goes on only when the second is as far, or waits for it."""
+    for number in range(2):
+        event(target.url("/gone"), number=number)
+    arrived: list[str] = []
+    before = forward._stop
+
+    def together(webhook: Webhook, now: datetime) -> int:
+        arrived.append("one")
+        ends = time.monotonic() + 10
+        while connection.vendor == "postgresql" and len(arrived) < 2 and not somebody_waits_for_us():
+            assert time.monotonic() < ends
+            time.sleep(0.01)
+        return before(webhook, now)
+
+    monkeypatch.setattr(forward, "_stop", together)
+    assert forward.run_due().stopped == 2
+    assert "could not be written down" not in caplog.text
+    assert set(Forward.objects.values_list("status", "due_at")) == {("stopped", None)}
+    assert Activity.objects.filter(action="forward_stopped").count() == 1
+
+
+def somebody_waits_for_us() -> bool:
+    with connection.cursor() as cursor:
+        waiting = "select 1 from pg_locks where not granted and pg_backend_pid() = any(pg_blocking_pids(pid))"
+        cursor.execute(f"select exists({waiting})")
+        return bool(cursor.fetchone()[0])
 
 
 def test_a_dead_target_holds_up_nobody(target, event, monkeypatch):

@@ -276,9 +276,10 @@ def _settle(
         held = Forward.objects.finish(row, status=Status.DELIVERED, due_at=None, done_at=now, **changes)
         summary.delivered += held
     elif code == 410:
+        webhook = Webhook.objects.select_for_update(of=("self",)).select_related("integration").get(pk=row.webhook_id)
         held = Forward.objects.finish(row, status=Status.STOPPED, due_at=None, done_at=now, **changes)
         if held:
-            summary.stopped += 1 + _stop(row.webhook, now)
+            summary.stopped += 1 + _stop(webhook, now)
     else:
         again = _next_try(row, answer, error, now)
         held = Forward.objects.finish(row, status=Status.FAILED, due_at=again, **changes)
@@ -317,7 +318,12 @@ def _shown(url: str) -> str:
 
 
 def _stop(webhook: Webhook, now: datetime) -> int:
-    """The target is gone: no more of this webhook's events go there until somebody says so."""
+    """The target is gone: no more of this webhook's events go there until somebody says so. Returns how many waited.
+
+    Its row is locked, then its forwards, and the log's head last, as whoever resumes does: none waits in a circle.
+    """
+    waiting = Forward.objects.filter(webhook=webhook).exclude(due_at=None)
+    number = waiting.update(status=Status.STOPPED, due_at=None, error_message="Stopped: the target answered HTTP 410.")
     if Webhook.objects.filter(pk=webhook.pk, forward_stopped_at=None).update(forward_stopped_at=now):
         activity.record(
             actor=SYSTEM,
@@ -325,8 +331,7 @@ def _stop(webhook: Webhook, now: datetime) -> int:
             integration=webhook.integration,
             details={"webhook": webhook.webhook_url, "url": _shown(webhook.forward_url), "reason": "HTTP 410"},
         )
-    waiting = Forward.objects.filter(webhook=webhook).exclude(due_at=None)
-    return waiting.update(status=Status.STOPPED, due_at=None, error_message="Stopped: the target answered HTTP 410.")
+    return number
 
 
 # --- Asked for by people ---------------------------------------------------------------------------------------------
