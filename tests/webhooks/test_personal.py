@@ -116,6 +116,16 @@ def test_what_still_waits_keeps_everything_and_loses_it_once_it_is_done(resend):
     assert run()["total"] == 0
 
 
+def test_what_a_410_stopped_keeps_everything_while_it_may_be_resumed(resend):
+    where = "https://example.com"
+    stopped = log(resend, 50)
+    Forward.objects.create(log=stopped, webhook=resend, url=where, status="stopped")
+    Webhook.objects.filter(pk=resend.pk).update(forward_url=where)
+    assert (run()["total"], whole()) == (0, {stopped.pk})
+    Webhook.objects.filter(pk=resend.pk).update(forward_url="")
+    assert (run()["total"], whole()) == (1, set())
+
+
 def test_a_replay_is_no_way_to_keep_it_longer(resend):
     first = log(resend, 31)
     again = log(resend, 2, replay_of=first.pk)
@@ -227,9 +237,9 @@ def test_one_of_many_events_is_not_replayed_without_the_bytes_of_its_delivery(re
 
 def test_half_an_event_is_not_passed_on(resend, monkeypatch):
     monkeypatch.setenv("WEBHOOK_FORWARD_SECRET", "whsec_" + "a" * 32)
-    Webhook.objects.filter(pk=resend.pk).update(forward_url="https://example.com/hook")
     row = Forward.objects.create(log=log(resend, 31), webhook=resend, url="https://example.com/hook", status="stopped")
-    run()
+    run()  # while there was nowhere to send it
+    Webhook.objects.filter(pk=resend.pk).update(forward_url="https://example.com/hook")
     forward.resume(resend, actor=ALICE, now=timezone.now())
     row.refresh_from_db()
     assert forward.send(row, forward.Summary())

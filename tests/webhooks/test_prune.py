@@ -6,8 +6,9 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.utils import timezone
 
+from integrations.actor import Actor
 from webhooks.models import Forward, LaneMinute, Refusal, Webhook, WebhookLog
-from webhooks.services import figures, prune
+from webhooks.services import figures, forward, prune
 
 pytestmark = pytest.mark.django_db
 
@@ -55,6 +56,26 @@ def test_what_still_waits_is_never_removed(webhook):
     log(webhook, 400, status="duplicate")
     assert prune.run(now=NOW)["total"] == 2
     assert left() == {*(row.pk for row in waiting), on_its_way.pk, holds_bytes.pk, part.pk}
+
+
+def test_prune_stopped(webhook):
+    webhook.forward_url = "https://example.com/in"
+    webhook.forward_stopped_at = NOW
+    webhook.save()
+    stopped = log(webhook, 400)
+    Forward.objects.create(log=stopped, webhook=webhook, url=webhook.forward_url, status="stopped")
+    delivered = log(webhook, 400)
+    Forward.objects.create(log=delivered, webhook=webhook, url=webhook.forward_url, status="delivered")
+    assert prune.run(now=NOW)["total"] == 1
+    assert left() == {stopped.pk}
+    assert forward.resume(webhook, actor=Actor(username="alice"), now=NOW) == 1
+
+
+def test_what_was_stopped_goes_once_there_is_nowhere_to_send_it(webhook):
+    stopped = log(webhook, 400)
+    Forward.objects.create(log=stopped, webhook=webhook, url="https://example.com/in", status="stopped")
+    assert webhook.forward_url == ""
+    assert prune.run(now=NOW)["total"] == 1
 
 
 def test_a_dry_run_counts_and_removes_nothing(webhook):

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
 from django.db import transaction
-from django.db.models import Model, QuerySet
+from django.db.models import Model, Q, QuerySet
 
 from integrations import progress
 from webhooks.models import (
@@ -66,12 +66,15 @@ def run(
 
 def done(webhook: Webhook, *, before: datetime) -> QuerySet[WebhookLog]:
     """What came before that moment and, if it is one of DONE, is done for good: not to be tried again, and not on its
-    way to a service of ours.
+    way to a service of ours. What was stopped on that way may yet be resumed, as long as there is where to.
 
     The row that holds the bytes of a delivery stays as long as another of its events still waits.
     """
     over = WebhookLog.objects.filter(webhook=webhook, created_at__lt=before, due_at=None)
-    on_the_way = Forward.objects.filter(webhook=webhook).exclude(due_at=None).values("log_id")
+    goes_yet = Q(due_at__isnull=False)
+    if webhook.forward_url:
+        goes_yet |= Q(status=Forward.Status.STOPPED)
+    on_the_way = Forward.objects.filter(goes_yet, webhook=webhook).values("log_id")
     waiting = WebhookLog.objects.filter(webhook=webhook).exclude(due_at=None).exclude(part_of=None).values("part_of")
     return over.exclude(pk__in=on_the_way).exclude(pk__in=waiting)
 
