@@ -5,7 +5,6 @@ from collections.abc import Collection, Iterator
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.conf import settings
 from django.db.models import Count, Max, Min, OuterRef, Q, QuerySet, Subquery
 
 from healthchecks.alerts import words
@@ -100,11 +99,13 @@ def _forwards_stopped(webhooks: list[Webhook]) -> Iterator[Finding]:
 
 
 def _counted(rows: QuerySet[Any], webhooks: list[Webhook], now: datetime) -> Iterator[tuple[Webhook, int]]:
-    """How many of `rows` were given up lately: for the last time tried, or never fit to be (what can't be read)."""
+    """How many of `rows` were given up lately: for the last time tried, or never fit to be (what can't be read).
+
+    However old they are: what was held, revived or resumed comes to its last try long after it was made.
+    """
     since = now - GIVEN_UP_WITHIN
-    tried_for = timedelta(seconds=sum(settings.WEBHOOK_RETRY_WAITS))
     lately = Q(started_at__gte=since) | Q(started_at=None, created_at__gte=since)
-    given_up = rows.filter(lately, due_at=None, created_at__gte=since - tried_for)
+    given_up = rows.filter(lately, due_at=None)
     counts = dict(given_up.order_by().values_list("webhook").annotate(Count("pk")))
     yield from ((webhook, counts[webhook.pk]) for webhook in webhooks if webhook.pk in counts)
 

@@ -165,6 +165,11 @@ class WebhookLog(Due):
                 condition=Q(replay_of__isnull=False, personal_dropped_at=None),
                 name="webhook_log_replays_whole",
             ),
+            models.Index(
+                fields=["webhook", "started_at"],
+                condition=Q(status="failed", due_at=None),
+                name="webhook_log_given_up",
+            ),
         ]
 
     def __str__(self) -> str:
@@ -258,6 +263,11 @@ class Forward(Due):
             models.Index(fields=["webhook", "id"], condition=Q(due_at__isnull=False), name="webhook_forward_in_order"),
             models.Index(fields=["webhook", "status", "-created_at"], name="webhook_forward_by_status"),
             models.Index(fields=["webhook", "-created_at", "-id"], name="webhook_forward_recent"),
+            models.Index(
+                fields=["webhook", "started_at"],
+                condition=Q(status="failed", due_at=None),
+                name="webhook_forward_given_up",
+            ),
         ]
 
     def __str__(self) -> str:

@@ -7,12 +7,16 @@ from django.utils import timezone
 
 from healthchecks.alerts import alarms, findings, outbox
 from healthchecks.models import Alarm, Alert, StatusChange
+from integrations.actor import Actor
 from integrations.cron.models import CronJob, CronRun
 from integrations.models import ApiMetric, Integration
+from integrations.providers.spec import ProviderError
 from oauth.models import Grant, Token
 from tests.factories import ApiMetricFactory, GrantFactory, TokenFactory, WebhookLogFactory
 from tests.healthchecks.alerts.conftest import unwell, well
 from webhooks.models import Forward, Registration, Silence, Webhook, WebhookLog
+from webhooks.services import forward as forwarding
+from webhooks.services import process, receive
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -305,6 +309,31 @@ def test_what_can_not_be_read_was_never_tried_and_is_given_up_all_the_same(regis
     assert found() == {}
 
 
+def drain_in_vain() -> None:
+    """What is due fails for good."""
+
+    def refuse(event: process.Event) -> None:
+        raise ProviderError("never", permanent=True)
+
+    process.drain(process.Table(handlers={("resend", "*"): refuse}))
+
+
+def test_held_then_given_up(registry, clock):
+    given_up(registry["resend"], status="pending", due_at=timezone.now(), started_at=None)
+    clock.shift(3 * DAY)
+    drain_in_vain()
+    assert [finding.title for finding in found().values()] == ["Resend Email: 1 event given up"]
+
+
+def test_revived_then_given_up(registry, clock):
+    given_up(registry["resend"])
+    clock.shift(3 * DAY)
+    assert found() == {}
+    assert receive.revive(WebhookLog.objects.get().pk, now=timezone.now())
+    drain_in_vain()
+    assert [finding.title for finding in found().values()] == ["Resend Email: 1 event given up"]
+
+
 def forward(integration: Integration, **fields: object) -> Forward:
     now, hook = timezone.now(), Webhook.objects.get(integration=integration)
     log = WebhookLog.objects.create(webhook=hook, body=b"{}", payload={}, status="processed", processed_at=now)
@@ -332,6 +361,19 @@ def test_forwards_that_were_given_up_are_told_with_their_count(registry, clock, 
 def test_a_forward_that_was_not_given_up_lately_is_none(registry, clock, fields):
     forward(registry["resend"], **fields)
     assert found() == {}
+
+
+def test_resumed_forwards_given_up(registry, clock, settings):
+    settings.WEBHOOK_RETRY_WAITS = []
+    hook = Webhook.objects.get(integration=registry["resend"])
+    hook.forward_url, hook.forward_stopped_at = "https://example.invalid/in", timezone.now()
+    hook.save()
+    for _ in range(3):
+        forward(registry["resend"], status="stopped")
+    clock.shift(3 * DAY)
+    assert forwarding.resume(hook, actor=Actor(username="alice"), now=timezone.now()) == 3
+    assert forwarding.run_due().failed == 3  # there is nothing to sign with
+    assert [finding.title for finding in found().values()] == ["Resend Email: 3 forwards given up"]
 
 
 def test_forwarding_that_a_410_stopped_is_told_until_it_is_resumed(registry, clock):
