@@ -21,6 +21,7 @@ from zoneinfo import ZoneInfo
 from cronsim import CronSim
 from django.db import DatabaseError, IntegrityError, connection, transaction
 from django.db.models import F, OuterRef, Q, Subquery
+from django.db.models.functions import Coalesce
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
@@ -43,6 +44,8 @@ AHEAD = timedelta(seconds=30)
 """So far the clock of beat may be ahead of a worker's; of a job that runs every minute half of that."""
 LOST_AFTER = timedelta(seconds=60)
 """So long after its time a run that nobody ended is given up."""
+UNHEARD_AFTER = timedelta(seconds=30)
+"""So long after it was cancelled a run that its worker has not ended has no worker any more."""
 UNANNOUNCED = timedelta(seconds=20)
 """A run that was asked for and that nobody picked up by then is announced once more."""
 AROUND = timedelta(minutes=6)
@@ -172,10 +175,11 @@ def pick_up(run_id: UUID | str, *, now: datetime) -> CronRun | None:
 
 
 def cancel(entry: CronRun, *, actor: Actor) -> bool:
-    """Have it ended: within seconds if a worker is at it, at once if none is yet. False when it is over already."""
+    """Have it ended: within seconds if a worker is at it, at once if none is yet; if its worker is dead, at the next
+    look half a minute later. False when it is over already."""
     with transaction.atomic():
         going = CronRun.objects.filter(pk=entry.pk, status=Status.RUNNING)
-        if not going.update(cancelled_by=actor.username):
+        if not going.update(cancelled_by=actor.username, cancelled_at=Coalesce("cancelled_at", timezone.now())):
             return False
         words = f"Cancelled by {actor.username} before a worker began."
         going.filter(picked_up_at=None).exclude(trigger=Trigger.SCHEDULE).update(
@@ -332,6 +336,9 @@ def give_up_lost(*, now: datetime, job: CronJob | None = None) -> None:
     """Runs whose worker was killed, and those for which none ever came."""
     running = CronRun.objects.filter(status=Status.RUNNING)
     rows = running.filter(job=job) if job else running
+    for entry in rows.filter(cancelled_at__lt=now - UNHEARD_AFTER):
+        words = f"Cancelled by {entry.cancelled_by}. Its worker was stopped or killed before."
+        running.filter(pk=entry.pk).update(status=Status.FAILED, error_message=words)
     never_began = Q(picked_up_at=None) & ~Q(trigger=Trigger.SCHEDULE)
     for pk, began, timeout in rows.values_list("pk", "started_at", "job__timeout_seconds"):
         if began < now - timedelta(seconds=timeout) - LOST_AFTER:

@@ -134,6 +134,7 @@ class CronRun(models.Model):
     mandate = models.JSONField(null=True, blank=True, editable=False, help_text="Who asked for it; null: no person.")
     picked_up_at = models.DateTimeField(null=True, blank=True)
     cancelled_by = models.CharField(max_length=150, blank=True)
+    cancelled_at = models.DateTimeField(null=True, blank=True)
     started_at = models.DateTimeField(default=timezone.now)
     duration_ms = models.PositiveIntegerField(null=True, blank=True)
     result_summary = models.JSONField(default=dict, blank=True)

@@ -38,6 +38,8 @@ STILL_GOOD = timedelta(minutes=1)
 """A token that lives this long still serves while its provider has a bad moment."""
 LEASE = timedelta(seconds=90)
 """Longer than a token request's own deadline (10 s) and `STORE_SECONDS` together."""
+AHEAD = timedelta(minutes=10)
+"""A lease that would hold so much longer than any does was taken by a clock that was ahead: it holds nobody up."""
 YOUNG = timedelta(minutes=10)
 """A token that is refused at that age was never good: another is not asked for."""
 WAIT_SECONDS = 15.0
@@ -160,6 +162,11 @@ def _stop_if_hopeless(token: Token, *, began: datetime, forced: bool) -> None:
         raise ProviderError(f"{grant.last_error} Not tried again before {when}.", code=grant.error_code)
 
 
+def unleased(now: datetime) -> Q:
+    """Of grants at which nobody is. What the journal knows of a lease that isn't believed still counts (`_claim`)."""
+    return Q(lease_until=None) | Q(lease_until__lt=now) | Q(lease_until__gt=now + LEASE + AHEAD)
+
+
 def _claim(token: Token) -> Attempt | None:
     """The right to ask, and the attempt written down before it is made; None when somebody else has it, or when what
     the one before left behind speaks against it: then the grant says so."""
@@ -169,7 +176,7 @@ def _claim(token: Token) -> Attempt | None:
         # As it was when we looked: neither renewed since, nor refused to somebody else.
         same = Grant.objects.filter(pk=grant.pk, generation=grant.generation, failures=grant.failures)
         free = same.exclude(state__in=(*Grant.ENDED, State.UNCERTAIN))
-        if not free.filter(Q(lease_until=None) | Q(lease_until__lt=now)).update(lease_until=now + LEASE):
+        if not free.filter(unleased(now)).update(lease_until=now + LEASE):
             return None
         left_behind = Attempt.objects.filter(grant=grant, generation=grant.generation, ended_at=None)
         if left_behind.update(ended_at=now, outcome=Outcome.UNKNOWN) and _may_rotate(grant, oauth):

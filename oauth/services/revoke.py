@@ -176,7 +176,7 @@ def _carry_out(pk: UUID, integrations: tuple[Integration, ...], actor: Actor, *,
 
 def _claim(pk: UUID) -> bool:
     now = timezone.now()
-    mine = Grant.objects.filter(pk=pk, state=State.REVOKING).filter(Q(lease_until=None) | Q(lease_until__lt=now))
+    mine = Grant.objects.filter(pk=pk, state=State.REVOKING).filter(refresh.unleased(now))
     return bool(mine.update(lease_until=now + refresh.LEASE))
 
 

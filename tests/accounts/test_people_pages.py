@@ -171,7 +171,9 @@ def test_a_new_password_is_asked_for_shown_once_and_opens_the_door(boss: Client,
     assert "no-store" in answer["Cache-Control"]
     password = re.search(r'id="password">([^<]+)<', told(answer))
     assert password
-    assert password[1] not in told(boss.get(f"{PAGE}/{bob.pk}"))
+    page = told(boss.get(f"{PAGE}/{bob.pk}"))
+    assert password[1] not in page
+    assert "Signs in with a password that alice made, and chooses another first" in page
     assert Client().login(username="bob", password=password[1])
 
 

@@ -329,6 +329,22 @@ def test_what_no_worker_picks_up_is_announced_again_and_given_up_in_the_end(job)
     assert (entry.status, entry.error_message) == ("timeout", "No worker picked it up.")
 
 
+def test_one_whose_worker_was_killed_is_ended_half_a_minute_after_it_was_cancelled(job):
+    entry = cron.ask(job, actor=ALICE, trigger="manual", now=NOW)
+    assert cron.pick_up(entry.pk, now=NOW)
+    for seconds in (0, 20):  # pressed again: it counts from the first
+        with time_machine.travel(NOW + timedelta(seconds=seconds), tick=False):
+            assert cron.cancel(entry, actor=ALICE)
+    look(NOW + timedelta(seconds=29))
+    entry.refresh_from_db()
+    assert entry.status == "running"
+    look(NOW + timedelta(seconds=31))
+    entry.refresh_from_db()
+    told = "Cancelled by alice. Its worker was stopped or killed before."
+    assert (entry.status, entry.error_message) == ("failed", told)
+    assert cron.ask(job, actor=ALICE, trigger="manual", now=NOW + timedelta(seconds=32))
+
+
 def test_one_that_is_cancelled_before_it_began_never_begins(job):
     entry = cron.ask(job, actor=ALICE, trigger="manual", now=NOW)
     assert cron.cancel(entry, actor=ALICE)

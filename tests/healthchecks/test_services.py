@@ -5,6 +5,7 @@ import time
 from datetime import timedelta
 
 import pytest
+import time_machine
 from django.db import connection
 from django.utils import timezone
 
@@ -276,6 +277,14 @@ def test_a_check_whose_worker_was_killed_falls_due_again_soon(connected, monkeyp
             services.sweep(now=now)
     assert services.sweep(now=now).checked == 0
     assert services.sweep(now=now + services.LEASE).checked == 10
+
+
+def test_after_a_clock_that_was_a_day_ahead_checks_go_on(registry, monkeypatch):
+    monkeypatch.setattr(look, "at_all", lambda due: [(one, Seen()) for one in due])
+    with time_machine.travel(timezone.now() + timedelta(days=1)):
+        assert services.sweep().checked == 10
+    assert services.sweep().checked == 10
+    assert services.sweep().checked == 0
 
 
 def test_one_that_is_deleted_while_it_is_checked_disturbs_no_other(registry, monkeypatch):

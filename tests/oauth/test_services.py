@@ -46,6 +46,25 @@ def test_a_good_token_is_given_without_asking_anybody(crm):
     assert ApiMetric.objects.count() == calls
 
 
+def test_a_lease_of_a_clock_that_was_ahead_holds_nobody_up(crm):
+    expire(-1)
+    Grant.objects.update(lease_until=timezone.now() + timedelta(days=1))
+    assert services.access_token(crm) == Token.objects.get().access_token()
+    assert Token.objects.get().refresh_count == 1
+
+
+def test_what_was_under_way_by_that_clock_is_not_asked_for_again_where_tokens_rotate(crm):
+    expire(-1)
+    Grant.objects.update(lease_until=timezone.now() + timedelta(days=1), rotates=True)
+    Attempt.objects.create(
+        grant=Grant.objects.get(), generation=Grant.objects.get().generation, started_at=timezone.now()
+    )
+    with pytest.raises(ProviderError):
+        services.access_token(crm)
+    assert Grant.objects.get().state == "uncertain"
+    assert Token.objects.get().refresh_count == 0
+
+
 @pytest.mark.parametrize("minutes", [-1, 4])
 def test_a_token_with_less_than_five_minutes_left_is_refreshed_first(crm, minutes):
     before = Token.objects.select_related("grant").get()
