@@ -55,6 +55,7 @@ def pages(life: list[WebhookLog]) -> list[str]:
 
 def offers(page: Page) -> set[str]:
     """What the page offers with all of its rows open, each with the permission that its route asks for."""
+    page.locator("#bell-menu").wait_for(state="attached")  # it comes after the page
     page.evaluate("document.querySelectorAll('main details').forEach((one) => (one.open = true))")
     page.wait_for_load_state("networkidle")
     return set(page.evaluate(OFFERS))
