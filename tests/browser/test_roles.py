@@ -55,7 +55,6 @@ def pages(life: list[WebhookLog]) -> list[str]:
 
 def offers(page: Page) -> set[str]:
     """What the page offers with all of its rows open, each with the permission that its route asks for."""
-    page.locator("#bell-menu").wait_for(state="attached")  # it comes after the page
     page.evaluate("document.querySelectorAll('main details').forEach((one) => (one.open = true))")
     page.wait_for_load_state("networkidle")
     return set(page.evaluate(OFFERS))
@@ -70,13 +69,18 @@ def needed(offer: str) -> str:
 def test_a_role_is_offered_what_it_may_and_nothing_else(
     enter: Enter, alice: User, person: Callable[..., User], pages: list[str]
 ) -> None:
-    everything = {path: offers(enter(alice, path)) for path in pages}
+    def of(user: User, path: str) -> set[str]:
+        page = enter(user, path)
+        page.locator("#bell-menu").wait_for(state="attached")  # it comes after the page
+        return offers(page)
+
+    everything = {path: of(alice, path) for path in pages}
     assert {needed(offer) for found in everything.values() for offer in found} >= set(NEEDS)
     for role in READERS:
         held = {asked for asked, perm in NEEDS.items() if perm in ROLES[role]} | {ANYBODY, SIGNED_IN}
         user = person(role.partition(" ")[0].lower(), role=role)
         for path in pages:
-            hers = offers(enter(user, path))
+            hers = of(user, path)
             assert {offer for offer in hers if needed(offer) not in held} == set(), role
             assert {offer for offer in everything[path] - hers if needed(offer) in held} == set(), role
 
