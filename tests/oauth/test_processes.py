@@ -1,7 +1,7 @@
 """Real processes and a real authorisation server: one refresh for all, and what a kill -9 may cost."""
 
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from functools import cache
 
 import pytest
@@ -66,13 +66,18 @@ def test_keys_are_rotated_while_tokens_are_renewed_and_processes_killed(tmp_path
 
 def test_a_rotation_that_wrote_blindly_would_cost_grants(tmp_path):
     """The control: it reads, and writes what it read over whatever has been stored meanwhile."""
-    with (
-        server.running(pkce=True) as provider,
-        processes.crew(tmp_path, "postgresql", provider.url, TOKEN_ENCRYPTION_KEYS=rotation.OLD) as hire,
-    ):
-        with pytest.raises(AssertionError):
-            rotation.play(provider, hire, rotates=True, seconds=8, blind=True)
-        assert provider.reuses() > 0
+    for attempt in range(4):  # whether the two meet is chance, if a likely one
+        folder = tmp_path / str(attempt)
+        folder.mkdir()
+        with (
+            server.running(pkce=True) as provider,
+            processes.crew(folder, "postgresql", provider.url, TOKEN_ENCRYPTION_KEYS=rotation.OLD) as hire,
+        ):
+            with suppress(AssertionError):
+                rotation.play(provider, hire, rotates=True, seconds=8, blind=True)
+            if provider.reuses() > 0:
+                return
+    pytest.fail("Four blind rotations cost nothing: the tests above would not notice one.")
 
 
 def test_without_the_journal_an_old_refresh_token_would_be_presented_again(hire, provider):

@@ -113,7 +113,7 @@ def rotate(*, blind: bool = False) -> Told:
 
     def write_blindly(column: vault.Column, row: Any, dry_run: bool) -> bool:
         text = crypto.unseal(getattr(row, column.name), context=column.context(row))
-        time.sleep(0.3)  # long enough for a renewal in between
+        time.sleep(1.0)  # long enough for a renewal in between, also on a busy machine
         new = crypto.seal(text, context=column.context(row))
         return bool(column.model._default_manager.filter(pk=row.pk).update(**{column.name: new}))
 
